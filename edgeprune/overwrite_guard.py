@@ -38,7 +38,7 @@ TFLITE = FileKind("a TFLite file", lambda head: head[4:8] == b"TFL3")
 
 
 def is_same_file(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one existing file, also through links."""
+    """Return whether two paths lead to one existing file, also through links."""
     try:
         return one.samefile(other)
     except OSError:

@@ -67,26 +67,26 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=default, help=f"CIFAR-10 and ResNet-56 weights ({default})")
     parser.add_argument("--epochs", type=int, default=1, help="of fine-tuning the ResNet-56 (1)")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    namespace = parser.parse_args()
 
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    print_machine(given.seed)
+    print_machine(namespace.seed)
     print_help_time()
     with tempfile.TemporaryDirectory() as folder:
-        demo = ["build", "--target", "raspberry-pi-4", "--seed", str(given.seed), "--json"]
+        demo = ["build", "--target", "raspberry-pi-4", "--seed", str(namespace.seed), "--json"]
         print_build("digits for raspberry-pi-4 (the demo)", demo, Path(folder))
     with tempfile.TemporaryDirectory() as folder:
-        print_targets("digits", ["--seed", str(given.seed)], Path(folder))
-    if not given.data_dir.is_dir():
-        print(f"\nResNet-56 left out: no folder {given.data_dir}; give --data-dir")
+        print_targets("digits", ["--seed", str(namespace.seed)], Path(folder))
+    if not namespace.data_dir.is_dir():
+        print(f"\nResNet-56 left out: no folder {namespace.data_dir}; give --data-dir")
         return
     with tempfile.TemporaryDirectory() as folder:
-        arguments = ["build", "cifar10-resnet56", "--data-dir", str(given.data_dir.resolve())]
-        arguments += ["--epochs", str(given.epochs), "--seed", str(given.seed), "--json"]
-        print_build(f"cifar10-resnet56 for host, {given.epochs} epochs", arguments, Path(folder))
+        arguments = ["build", "cifar10-resnet56", "--data-dir", str(namespace.data_dir.resolve())]
+        arguments += ["--epochs", str(namespace.epochs), "--seed", str(namespace.seed), "--json"]
+        print_build(f"cifar10-resnet56 for host, {namespace.epochs} epochs", arguments, Path(folder))
     with tempfile.TemporaryDirectory() as folder:
-        arguments = ["--data-dir", str(given.data_dir.resolve()), "--epochs", str(given.epochs)]
-        print_targets("cifar10-resnet56", [*arguments, "--seed", str(given.seed)], Path(folder))
+        arguments = ["--data-dir", str(namespace.data_dir.resolve()), "--epochs", str(namespace.epochs)]
+        print_targets("cifar10-resnet56", [*arguments, "--seed", str(namespace.seed)], Path(folder))
 
 
 def print_machine(seed: int) -> None:
@@ -100,15 +100,15 @@ def print_machine(seed: int) -> None:
 
 def print_help_time() -> None:
     """Median and range of ``edgeprune --help``."""
-    taken = []
+    durations = []
     for _ in range(_HELP_RUNS + 1):
         started = time.perf_counter()
         subprocess.run([_COMMAND, "--help"], check=True, capture_output=True)
-        taken.append(time.perf_counter() - started)
-    taken = taken[1:]  # the first reads from disk
+        durations.append(time.perf_counter() - started)
+    durations = durations[1:]  # the first reads from disk
     print(
-        f"\n`edgeprune --help`: {statistics.median(taken):.3f} s "
-        f"(median of {len(taken)}; {min(taken):.3f} to {max(taken):.3f})"
+        f"\n`edgeprune --help`: {statistics.median(durations):.3f} s "
+        f"(median of {len(durations)}; {min(durations):.3f} to {max(durations):.3f})"
     )
 
 
@@ -122,7 +122,7 @@ def print_build(title: str, arguments: list[str], folder: Path) -> None:
     print("| | |\n|---|---:|")
     print(f"| wall time | {first.seconds:.1f} s |")
     for kind in dict.fromkeys(_LEARN_OR_MEASURE.values()):
-        seconds = sum(taken for name, taken in stages.items() if _LEARN_OR_MEASURE.get(name) == kind)
+        seconds = sum(durations for name, durations in stages.items() if _LEARN_OR_MEASURE.get(name) == kind)
         print(f"| {kind} | {seconds:.1f} s |")
     print(f"| all other stages | {sum(others.values()):.1f} s |")
     print(f"| peak memory, all processes | {first.peak_bytes / 1e6:.0f} MB |")

@@ -146,8 +146,8 @@ class WithoutUnit(ConsumerInterpreter):
         """What the network gives without ``unit``; ``dense`` has all values of the dense run."""
         self._unit = unit
         start = self._first.get(unit, len(self._nodes) - 1)
-        known = {node: dense[node] for node in self._nodes[:start]} if self._resumes else None
-        return _logits(self, self.run(*inputs, initial_env=known, enable_io_processing=False))
+        available = {node: dense[node] for node in self._nodes[:start]} if self._resumes else None
+        return _logits(self, self.run(*inputs, initial_env=available, enable_io_processing=False))
 
 
 def oracle(units: Units, samples: Samples, journal: Journal) -> Tensor:
@@ -161,8 +161,8 @@ def oracle(units: Units, samples: Samples, journal: Journal) -> Tensor:
                 journal.add(batch, unit, *change)
         batches += 1
         print(f"oracle: {batches * ORACLE_BATCH} images", file=sys.stderr, flush=True)
-    found = [[journal.known[batch, unit] for unit in range(len(units))] for batch in range(batches)]
-    return torch.tensor(found, dtype=torch.float64)
+    results = [[journal.known[batch, unit] for unit in range(len(units))] for batch in range(batches)]
+    return torch.tensor(results, dtype=torch.float64)
 
 
 def _changes(
@@ -224,13 +224,13 @@ EdgePrune {__version__}, torch {torch.__version__}, scipy {scipy.__version__}, n
 
 | criterion | looks at | layer, answers | global, answers | layer, labels | global, labels | s |
 |---|---|---:|---:|---:|---:|---:|""".splitlines()
-    known = registered()
+    available = registered()
     for row in [rows[0], *sorted(rows[1:], key=lambda row: -row["answers layer"])]:
         name = row["criterion"]
-        needs = "" if name == HALVES else known[name].needs if name in known else "own"
-        shown = name if name == HALVES else f"`{name}`"
-        found = [f"{row[key]:.2f}" for key in ("answers layer", "answers global", "labels layer", "labels global")]
-        lines.append("| " + " | ".join([shown, needs, *found, f"{row['seconds']:.1f}"]) + " |")
+        needs = "" if name == HALVES else available[name].needs if name in available else "own"
+        output = name if name == HALVES else f"`{name}`"
+        results = [f"{row[key]:.2f}" for key in ("answers layer", "answers global", "labels layer", "labels global")]
+        lines.append("| " + " | ".join([output, needs, *results, f"{row['seconds']:.1f}"]) + " |")
     return "\n".join(lines)
 
 

@@ -99,7 +99,7 @@ def _rows(
     units = graph.units_of(graph.capture(dense, network.example_inputs(task.shape, seed)))
     samples = Samples(list(splits.train.batches(64)), functional.cross_entropy, 1024, seed)
     removed = _removed(task, Network(dense, units, seed, samples), candidate)
-    drawn = _drawn(name)
+    values = _drawn(name)
     for features in weights_of_features:
         settings = TrainingSettings.model_validate(
             {"keep": "last", "distillation": {"features": features}} | ({"metric": task.metric} if task.metric else {})
@@ -122,27 +122,27 @@ def _rows(
             "validation": history.epochs[-1].validation_accuracy,
             "best_validation": max(epoch.validation_accuracy for epoch in history.epochs),
         }
-        if drawn is not None:
-            judge = Evaluator(drawn.validation, settings, base=ROOT)
+        if values is not None:
+            judge = Evaluator(values.validation, settings, base=ROOT)
             row |= {"dense_drawn": judge(dense).accuracy, "drawn": judge(rewritten.model).accuracy}
         yield row | {"versions": {"edgeprune": __version__, "torch": torch.__version__}, "machine": processor()}
 
 
-def _removed(task: Task, given: Network, candidate: Candidate) -> torch.Tensor:
+def _removed(task: Task, inputs: Network, candidate: Candidate) -> torch.Tensor:
     """The mask of the units that ``candidate`` removes, (units,), as ``edgeprune.prune`` chooses them."""
     criterion = create(candidate.criterion, data=True)
     _, removed = pruning.choose(
-        given.model,
-        given.units,
-        pruning.score(criterion, given, _REPAIRS),
+        inputs.model,
+        inputs.units,
+        pruning.score(criterion, inputs, _REPAIRS),
         Budget.parse({"macs": task.budget}),
         selection.PlanMethod(
             criterion=criterion,
             selection=candidate.create_selection(),
-            constraints=selection.prefer_alignment(given.units, selection.resolve(given.units), candidate.align),
-            seed=given.seed,
+            constraints=selection.prefer_alignment(inputs.units, selection.resolve(inputs.units), candidate.align),
+            seed=inputs.seed,
         ),
-        samples=given.data,
+        samples=inputs.data,
     )
     return removed
 
@@ -178,8 +178,8 @@ def _drawn(name: str) -> Data | None:
             parts = [torch.utils.data.Subset(small_tasks.shapes_data()["train"], range(1000))]
     else:
         return None
-    drawn: ConcatDataset[Any] = ConcatDataset(parts)
-    return data.as_data({"train": drawn, "validation": drawn})
+    samples: ConcatDataset[Any] = ConcatDataset(parts)
+    return data.as_data({"train": samples, "validation": samples})
 
 
 def _table(rows: list[Row]) -> str:

@@ -47,19 +47,19 @@ COLUMNS = ("", "s", "of it parity", "peak MB", "opset", "nodes", "bytes", "of pl
 
 
 def main() -> None:
-    given = _arguments()
-    if given.case:
-        print(json.dumps(export(*given.case, threads=given.threads, samples=given.samples)))
+    inputs = _arguments()
+    if inputs.case:
+        print(json.dumps(export(*inputs.case, threads=inputs.threads, samples=inputs.samples)))
         return
-    print(f"torch {torch.__version__}, {processor()}, {given.threads} threads, load {os.getloadavg()[0]:.1f}")
-    for name in given.networks:
+    print(f"torch {torch.__version__}, {processor()}, {inputs.threads} threads, load {os.getloadavg()[0]:.1f}")
+    for name in inputs.networks:
         with tempfile.TemporaryDirectory() as folder:
             paths = {case: Path(folder) / f"{index}.onnx" for index, case in enumerate(CASES)}
-            found = {case: _in_a_fresh_process(name, case, path, given) for case, path in paths.items()}
-            latencies = [_latencies(paths, given.threads, seed) for seed in range(given.rounds)]
-        print(f"\n**{name}**, {given.samples} samples for parity, {given.rounds} rounds\n")
+            results = {case: _in_a_fresh_process(name, case, path, inputs) for case, path in paths.items()}
+            latencies = [_latencies(paths, inputs.threads, seed) for seed in range(inputs.rounds)]
+        print(f"\n**{name}**, {inputs.samples} samples for parity, {inputs.rounds} rounds\n")
         print(f"| {' | '.join(COLUMNS)} |\n|---{'|---:' * (len(COLUMNS) - 1)}|")
-        for case, facts in found.items():
+        for case, facts in results.items():
             ratios = sorted(times[case] / times[BASE] for times in latencies)
             cells = (
                 case,
@@ -69,7 +69,7 @@ def main() -> None:
                 facts["opset"],
                 facts["nodes"],
                 facts["bytes"],
-                f"{facts['bytes'] / found[BASE]['bytes']:.3f}",
+                f"{facts['bytes'] / results[BASE]['bytes']:.3f}",
                 f"{statistics.median(times[case] for times in latencies):.3f}",
                 f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})",
             )
@@ -104,9 +104,9 @@ def _ours(
     images = torch.randn(samples, *example[0].shape[1:], generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = torch.cat([model(image) for image in images.split(1)]).numpy()
-    found = parity.compare(expected, session.predict(images.numpy()))
+    result = parity.compare(expected, session.predict(images.numpy()))
     # Fresh weights give nearly the same for every image, so the class says nothing here.
-    parity.check(found, max_error=1e-3, top1_agreement=0.0)
+    parity.check(result, max_error=1e-3, top1_agreement=0.0)
     return {"parity_seconds": time.perf_counter() - started}
 
 
@@ -144,12 +144,12 @@ def _network(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
     return networks.make(name)
 
 
-def _in_a_fresh_process(name: str, case: str, path: Path, given: argparse.Namespace) -> dict[str, float]:
+def _in_a_fresh_process(name: str, case: str, path: Path, inputs: argparse.Namespace) -> dict[str, float]:
     argv = [sys.executable, __file__, "--case", name, case, str(path)]
-    argv += ["--threads", str(given.threads), "--samples", str(given.samples)]
+    argv += ["--threads", str(inputs.threads), "--samples", str(inputs.samples)]
     ended = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
-    return found
+    values: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
+    return values
 
 
 def _latencies(paths: dict[str, Path], threads: int, seed: int) -> dict[str, float]:

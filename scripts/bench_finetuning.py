@@ -96,27 +96,27 @@ def recipe_of(case: str, budget: float, epochs: int, seed: int) -> Recipe:
 
 def report(rows: Iterable[Row], peers: Iterable[Row], part: str) -> str:
     """Accuracies by case, mean over seeds, with the distance to Torch-Pruning's best at that budget."""
-    found: dict[tuple[str, float, int], list[float]] = {}
+    results: dict[tuple[str, float, int], list[float]] = {}
     for row in [*rows, *peers]:
-        found.setdefault((row["case"], row["budget"], row["epochs"]), []).append(100 * row[part])
-    columns = sorted({(epochs, -budget) for _, budget, epochs in found})
+        results.setdefault((row["case"], row["budget"], row["epochs"]), []).append(100 * row[part])
+    columns = sorted({(epochs, -budget) for _, budget, epochs in results})
     best = {
         (budget, epochs): max(
             (
                 statistics.mean(values)
-                for (case, *at), values in found.items()
+                for (case, *at), values in results.items()
                 if at == [budget, epochs] and " " in case
             ),
             default=None,
         )
-        for _, budget, epochs in found
+        for _, budget, epochs in results
     }
     head = [f"{-budget:.0%}, {epochs} epoch{'s' * (epochs > 1)}" for epochs, budget in columns]
     lines = ["| | " + " | ".join(head) + " |", "|---|" + "---:|" * len(columns)]
-    for case in dict.fromkeys(case for case, *_ in found):
+    for case in dict.fromkeys(case for case, *_ in results):
         cells = []
         for epochs, budget in columns:
-            values = found.get((case, -budget, epochs))
+            values = results.get((case, -budget, epochs))
             cells.append("-" if values is None else cell(values, best[-budget, epochs]))
         lines.append(f"| {case if ' ' in case else f'`{case}`'} | " + " | ".join(cells) + " |")
     machines = ", ".join(sorted({row["machine"] for row in rows}))
@@ -129,9 +129,9 @@ def _peers(journals: Iterable[Path]) -> list[Row]:
     for line in (line for path in journals for line in whole_lines(path, mend=False)):
         row = json.loads(line)
         if row.get("tool") == "torch-pruning" and "finetuned" in row["validation"]:
-            found = {part: row[part]["finetuned"] for part in PARTS}
+            results = {part: row[part]["finetuned"] for part in PARTS}
             case = f"Torch-Pruning `{row['method']}`"
-            rows[case, row["budget"], row["seed"]] = {"case": case, "budget": row["budget"], "epochs": 1, **found}
+            rows[case, row["budget"], row["seed"]] = {"case": case, "budget": row["budget"], "epochs": 1, **results}
     return list(rows.values())
 
 

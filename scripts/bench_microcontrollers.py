@@ -44,7 +44,7 @@ def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(1)
     boards = [target for target in map(Target.load, arguments.boards or Target.names()) if target.limits]
-    known = _read(arguments.journal)
+    available = _read(arguments.journal)
     sections = []
     for name in arguments.recipes:
         for budget in arguments.budgets:
@@ -52,11 +52,11 @@ def main() -> None:
             peaks: dict[str, None] = {}
             for target in boards:
                 key = f"{name} {target.name} {arguments.epochs} {budget}"
-                if key not in known:
-                    known[key] = _built(name, target, budget, arguments)
-                    _write(arguments.journal, key, known[key])
-                rows.append(" | ".join(known[key]["row"]))
-                peaks[known[key]["peaks"]] = None
+                if key not in available:
+                    available[key] = _built(name, target, budget, arguments)
+                    _write(arguments.journal, key, available[key])
+                rows.append(" | ".join(available[key]["row"]))
+                peaks[available[key]["peaks"]] = None
                 print(rows[-1], file=sys.stderr, flush=True)
             head = f"**{name}**{f', {budget}' if budget else ''}, epochs of fine-tuning: {arguments.epochs or 'all'}"
             table = [" | ".join(COLUMNS), "|".join("---" for _ in COLUMNS), *rows]
@@ -70,8 +70,8 @@ def main() -> None:
 def _built(name: str, target: Target, budget: str, arguments: argparse.Namespace) -> dict[str, Any]:
     recipe = Recipe.load(name)
     settings: dict[str, Any] = {} if arguments.epochs is None else {"training.epochs": arguments.epochs}
-    for given in filter(None, budget.split(",")):
-        cost, _, limit = given.partition("=")
+    for value in filter(None, budget.split(",")):
+        cost, _, limit = value.partition("=")
         settings[f"budget.{cost}"] = float(limit) if limit.replace(".", "").isdigit() else limit
     with tempfile.TemporaryDirectory() as output:
         try:
@@ -88,13 +88,13 @@ def _row(manifest: Manifest, target: Target) -> list[str]:
     board, metrics = manifest.microcontroller, manifest.metrics
     assert board is not None
     assert board.agreement is not None
-    found, latency = board.agreement, board.latency
+    result, latency = board.agreement, board.latency
     accuracies = (metrics.dense.accuracy, metrics.pruned.accuracy, metrics.shipped.accuracy)
     return [
         target.name,
         *(_percent(accuracy) for accuracy in accuracies),
-        f"{_percent(found.accuracy)} ({_percent(found.litert_accuracy)}), {found.samples}",
-        str(found.worst_steps),
+        f"{_percent(result.accuracy)} ({_percent(result.litert_accuracy)}), {result.samples}",
+        str(result.worst_steps),
         f"{board.shipped.arena.arena_bytes / 1e3:.1f} of {board.limits['arena_bytes'] / 1e3:.0f}",
         f"{board.shipped.flash.file_bytes / 1e3:.0f}",
         f"{board.shipped.flash.flash_bytes / 1e3:.0f} of {board.limits['flash_bytes'] / 1e3:.0f}",

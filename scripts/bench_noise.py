@@ -35,23 +35,29 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--limit", type=float, default=5.0, help="percent that compare allows")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     print(f"machine: {platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores")
     print(f"versions: Python {platform.python_version()}, onnxruntime {importlib.metadata.version('onnxruntime')}")
     print(f"load before (1, 5, 15 minutes): {', '.join(f'{value:.2f}' for value in os.getloadavg())}")
-    found = []
-    for _ in range(given.times):
-        models = {"dense": given.dense, "base": given.bundle / "model.onnx", "pruned": given.bundle / "model.onnx"}
-        found.append(measure(models, threads=given.threads))
+    results = []
+    for _ in range(arguments.times):
+        models = {
+            "dense": arguments.dense,
+            "base": arguments.bundle / "model.onnx",
+            "pruned": arguments.bundle / "model.onnx",
+        }
+        results.append(measure(models, threads=arguments.threads))
     print(f"load after: {', '.join(f'{value:.2f}' for value in os.getloadavg())}")
-    both = [(one.models["base"].latency_ms.p50, one.models["pruned"].latency_ms.p50) for one in found]
+    both = [(one.models["base"].latency_ms.p50, one.models["pruned"].latency_ms.p50) for one in results]
     alone = [math.log(base) for base, _ in both]
-    beside = [math.log(base / one.models["dense"].latency_ms.p50) for (base, _), one in zip(both, found, strict=True)]
+    beside = [math.log(base / one.models["dense"].latency_ms.p50) for (base, _), one in zip(both, results, strict=True)]
     in_turn = [math.log(new / base) for base, new in both]
-    peaks = [one.models["base"].peak_memory_bytes for one in found]
+    peaks = [one.models["base"].peak_memory_bytes for one in results]
     memory = [math.log(peak.value) for peak in peaks if peak is not None]
-    alarms = _alarms(found, given.limit)
-    print(f"\n{given.times} measurements of {given.bundle}; called worse, by more than {given.limit:g} %:\n")
+    alarms = _alarms(results, arguments.limit)
+    print(
+        f"\n{arguments.times} measurements of {arguments.bundle}; called worse, by more than {arguments.limit:g} %:\n"
+    )
     print("| | 95 % half width | allowed for | called worse |\n|---|---:|---:|---:|")
     two = math.sqrt(2)
     for name, width, allowed, worse in (
@@ -67,7 +73,7 @@ def _spread(logs: list[float]) -> float:
     return 1.96 * statistics.stdev(logs)
 
 
-def _alarms(found: list[Profile], limit: float) -> dict[str, str]:
+def _alarms(result: list[Profile], limit: float) -> dict[str, str]:
     """How many comparisons of the file with itself fail, by how they are made."""
     rule = [RegressionLimit.parse(f"latency_ms.p50:+{limit:g}%")]
 
@@ -78,11 +84,11 @@ def _alarms(found: list[Profile], limit: float) -> dict[str, str]:
         ]
         return bool(compare(sides[0], sides[1], rule).failed)
 
-    pairs = list(itertools.permutations(found, 2))
+    pairs = list(itertools.permutations(result, 2))
     alarms = {
         "alone": [failed(base, new, "pruned") for base, new in pairs],
         "beside dense": [failed(base, new, "dense", "pruned") for base, new in pairs],
-        "in turn": [failed(one, one, "base", "pruned") for one in found],
+        "in turn": [failed(one, one, "base", "pruned") for one in result],
     }
     return {name: f"{sum(each)} of {len(each)}" for name, each in alarms.items()}
 

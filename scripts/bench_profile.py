@@ -50,25 +50,25 @@ HOW: dict[str, Any] = {
 
 
 def main() -> None:
-    given = _arguments()
+    inputs = _arguments()
     print(f"onnxruntime {onnxruntime.__version__}, {processor()}, load {os.getloadavg()[0]:.1f} at the beginning\n")
     with tempfile.TemporaryDirectory() as folder, sshd.server(Path(folder) / "sshd") as server:
         model = _model(Path(folder) / "model.onnx")
-        found = load_workload(model)
+        result = load_workload(model)
         overheads, ratios, errors = [], [], []
-        for _ in range(given.rounds):
-            wall_s, (one,) = _timed(lambda: _profiles(found, [server.uri()]))
+        for _ in range(inputs.rounds):
+            wall_s, (one,) = _timed(lambda: _profiles(result, [server.uri()]))
             measuring_s = _measuring_s(one)
             overheads.append(wall_s - measuring_s)
             # Each has its own name: what else is in a URI does not matter to sshd.
-            fleet = [server.uri(python=f"{sys.executable} {'-E ' * index}".strip()) for index in range(given.fleet)]
-            fleet_s, several = _timed(partial(_profiles, found, fleet))
+            fleet = [server.uri(python=f"{sys.executable} {'-E ' * index}".strip()) for index in range(inputs.fleet)]
+            fleet_s, several = _timed(partial(_profiles, result, fleet))
             ratios.append((fleet_s - sum(map(_measuring_s, several))) / (wall_s - measuring_s))
-            (local,) = _profiles(found, ["local:"])
+            (local,) = _profiles(result, ["local:"])
             errors.append(_p50(local) / _own_loop(model) - 1)
         print("| | median | range |\n|---|---:|---:|")
         print(f"| ssh beyond measuring, {model.stat().st_size / 1e6:.1f} MB model, s | {_told(overheads, '.2f')} |")
-        print(f"| {given.fleet} devices over one, without measuring | {_told(ratios, '.2f')} |")
+        print(f"| {inputs.fleet} devices over one, without measuring | {_told(ratios, '.2f')} |")
         print(f"| p50 of a local profile over ONNX Runtime's own loop | {_told(errors, '+.1%')} |")
     print(f"\nload {os.getloadavg()[0]:.1f} at the end")
 
@@ -80,23 +80,23 @@ def _model(path: Path) -> Path:
     return export(network, (torch.randn(1, 512),), path).path
 
 
-def _profiles(found: Workload, names: Sequence[str]) -> list[Profile]:
-    outcomes = profile_fleet(found, names, **HOW)
+def _profiles(result: Workload, names: Sequence[str]) -> list[Profile]:
+    outcomes = profile_fleet(result, names, **HOW)
     for outcome in outcomes:
         if outcome.profile is None:
             raise SystemExit(f"{outcome.device}: {outcome.error}")
     return [outcome.profile for outcome in outcomes if outcome.profile is not None]
 
 
-def _measuring_s(found: Profile) -> float:
+def _measuring_s(result: Profile) -> float:
     """What was spent in inferences, those of warming up included."""
-    (model,) = found.models.values()
+    (model,) = result.models.values()
     warm_ms = (model.warm_up_runs + HOW["blocks"] * HOW["warmup"]) * model.latency_ms.mean
     return (sum(map(sum, model.blocks_ms)) + warm_ms) / 1e3
 
 
-def _p50(found: Profile) -> float:
-    (model,) = found.models.values()
+def _p50(result: Profile) -> float:
+    (model,) = result.models.values()
     return model.latency_ms.p50
 
 
@@ -107,18 +107,18 @@ def _own_loop(model: Path) -> float:
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     (value,) = session.get_inputs()
     inputs = {value.name: np.random.default_rng(0).standard_normal(value.shape).astype(np.float32)}
-    taken = []
+    durations = []
     for _ in range(1000):
         started = time.perf_counter_ns()
         session.run(None, inputs)
-        taken.append((time.perf_counter_ns() - started) / 1e6)
-    return statistics.median(taken[200:])
+        durations.append((time.perf_counter_ns() - started) / 1e6)
+    return statistics.median(durations[200:])
 
 
 def _timed(call: Callable[[], list[Profile]]) -> tuple[float, list[Profile]]:
     started = time.perf_counter()
-    found = call()
-    return time.perf_counter() - started, found
+    result = call()
+    return time.perf_counter() - started, result
 
 
 def _told(values: Sequence[float], form: str) -> str:

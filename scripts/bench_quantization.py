@@ -58,43 +58,46 @@ def main() -> None:
     parser.add_argument("--test", action="store_true")
     parser.add_argument("--tflite", type=int, metavar="N")
     parser.add_argument("--divergence", action="store_true")
-    given = parser.parse_args()
-    recipe = Recipe.load(given.recipe)
+    arguments = parser.parse_args()
+    recipe = Recipe.load(arguments.recipe)
     loaded = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
     model = network.load_model(recipe.model.factory, recipe.weights_path, base=recipe.folder)
     activations = activations_for(platform.machine())
-    splits = {"validation": loaded.validation, **({"test": loaded.test} if given.test and loaded.test else {})}
+    splits = {"validation": loaded.validation, **({"test": loaded.test} if arguments.test and loaded.test else {})}
     with tempfile.TemporaryDirectory() as folder:
         source = export(model, network.example_inputs(recipe.model.input), Path(folder) / "float.onnx").path
-        if given.tflite is not None:
-            print(_tflite(source, loaded.train, splits, given))
+        if arguments.tflite is not None:
+            print(_tflite(source, loaded.train, splits, arguments))
             return
-        if given.divergence:
-            print(_divergences(source, loaded, given))
+        if arguments.divergence:
+            print(_divergences(source, loaded, arguments))
             return
         paths, seconds = {"float32": source}, {"float32": "| "}
         for method, equalization in _CASES:
-            for seed in given.seeds:
+            for seed in arguments.seeds:
                 name = f"{method}{', equalized' * equalization}, seed {seed}"
                 wall, cpu = time.perf_counter(), time.process_time()
-                made = quantize(
+                result = quantize(
                     source,
                     Path(folder) / f"{name}.onnx",
                     loaded.train,
                     method=method,
-                    samples=given.samples,
+                    samples=arguments.samples,
                     seed=seed,
                     activations=activations,
                     equalization=equalization,
                 )
                 seconds[name] = f"{time.perf_counter() - wall:.1f} | {time.process_time() - cpu:.1f}"
-                paths[name] = made.path
+                paths[name] = result.path
                 print(f"{name}: {seconds[name]}", file=sys.stderr)
         accuracies = {
             name: [evaluate(path, split).accuracy for split in splits.values()] for name, path in paths.items()
         }
-        profile = measure(paths, threads=given.threads, spinning=False)
-        print(f"{recipe.name}, {given.samples} samples, activations {activations}, {given.threads} thread(s);", end=" ")
+        profile = measure(paths, threads=arguments.threads, spinning=False)
+        print(
+            f"{recipe.name}, {arguments.samples} samples, activations {activations}, {arguments.threads} thread(s);",
+            end=" ",
+        )
         print(f"{processor()}, Python {platform.python_version()}, onnxruntime {onnxruntime.__version__}\n")
         columns = ["seconds", "CPU s", "bytes", *splits, "p50 ms", "ratio", "95 %"]
         print(f"| | {' | '.join(columns)} |")
@@ -102,21 +105,21 @@ def main() -> None:
         for name, path in paths.items():
             ratio = profile.ratios.get(name)
             latency = f"{ratio.value:.2f} | {ratio.low:.2f} to {ratio.high:.2f}" if ratio else "1 | "
-            shown = " | ".join(f"{100 * accuracy:.2f} %" for accuracy in accuracies[name])
+            text = " | ".join(f"{100 * accuracy:.2f} %" for accuracy in accuracies[name])
             p50 = profile.models[name].latency_ms.p50
-            print(f"| {name} | {seconds[name]} | {path.stat().st_size:,} | {shown} | {p50:.2f} | {latency} |")
+            print(f"| {name} | {seconds[name]} | {path.stat().st_size:,} | {text} | {p50:.2f} | {latency} |")
 
 
-def _divergences(source: Path, loaded: Data, given: argparse.Namespace) -> str:
+def _divergences(source: Path, loaded: Data, value: argparse.Namespace) -> str:
     """The table of what each calibration changes, on validation data."""
     inputs, labels = (part.numpy() for part in next(iter(loaded.validation.batches(len(loaded.validation)))))
     expected = predictor(source)(inputs)[0]
     rows = []
     for method in METHODS:
-        for seed in given.seeds:
-            samples = CalibrationSamples(loaded.train, given.samples, seed)
+        for seed in value.seeds:
+            samples = CalibrationSamples(loaded.train, value.samples, seed)
             ours = source.with_name("int8.onnx")
-            quantize(source, ours, loaded.train, method=method, samples=given.samples, seed=seed)
+            quantize(source, ours, loaded.train, method=method, samples=value.samples, seed=seed)
             theirs, _ = write_int8(source, source.parent, samples, method=method)
             for runtime, path in (("ONNX Runtime", ours), ("TensorRT", theirs)):
                 got = predictor(path)(inputs)[0]
@@ -127,7 +130,7 @@ def _divergences(source: Path, loaded: Data, given: argparse.Namespace) -> str:
                 rows.append(f"| {runtime} | {method}, seed {seed} | {nats:.5f} | {' | '.join(shares)} |")
                 print(rows[-1], file=sys.stderr, flush=True)
     exact = f"{100 * (expected.argmax(1) == labels).mean():.2f} %"
-    head = f"{given.recipe}, {given.samples} samples, {len(labels)} of validation, float {exact}, {processor()}, "
+    head = f"{value.recipe}, {value.samples} samples, {len(labels)} of validation, float {exact}, {processor()}, "
     head += f"onnxruntime {onnxruntime.__version__}\n"
     columns = ["divergence", "same class", "accuracy"]
     return "\n".join([head, f"| file | | {' | '.join(columns)} |", f"|---|---|{'---:|' * len(columns)}", *sorted(rows)])
@@ -138,25 +141,25 @@ def _log_softmax(scores: np.ndarray) -> np.ndarray:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))
 
 
-def _tflite(source: Path, train: Split, splits: dict[str, Split], given: argparse.Namespace) -> str:
+def _tflite(source: Path, train: Split, splits: dict[str, Split], value: argparse.Namespace) -> str:
     """The table of the TFLite files."""
     lowered = conversion.convert(source, source.with_suffix(".tflite"))
-    int8 = quantize_tflite(lowered, source.with_name("int8.tflite"), train, samples=given.samples, seed=given.seeds[0])
+    int8 = quantize_tflite(lowered, source.with_name("int8.tflite"), train, samples=value.samples, seed=value.seeds[0])
     rows = []
     for name, split in splits.items():
         whole = [litert.evaluate(path, split).accuracy for path in (lowered.path, int8.path)]
-        inputs, labels = next(iter(split.batches(given.tflite)))
+        inputs, labels = next(iter(split.batches(value.tflite)))
         compared = host_comparison.compare(int8.path, inputs.numpy(), labels=labels.numpy())
-        exact = litert.evaluate(lowered.path, split, samples=given.tflite).accuracy
+        exact = litert.evaluate(lowered.path, split, samples=value.tflite).accuracy
         assert compared.accuracy is not None
         assert compared.litert_accuracy is not None
         shares = [*whole, exact, compared.litert_accuracy, compared.accuracy]
         cells = [f"{len(split)}", *(f"{share:.2%}" for share in shares), f"{compared.worst_steps}"]
         rows.append(f"| {name} | {' | '.join(cells)} |")
         print(rows[-1], file=sys.stderr, flush=True)
-    first = f"first {given.tflite}"
+    first = f"first {value.tflite}"
     columns = ["samples", "float LiteRT", "int8 LiteRT", f"{first}: float LiteRT", "int8 LiteRT", "int8 TFLM", "steps"]
-    head = f"{given.recipe}, {given.samples} calibration samples, {processor()}\n"
+    head = f"{value.recipe}, {value.samples} calibration samples, {processor()}\n"
     return "\n".join([head, f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}", *rows])
 
 

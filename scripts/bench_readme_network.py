@@ -38,36 +38,36 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / ".scratch" / "readme", help="folder of weights and caches")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", type=Path, help="page to write the table into; default: print it")
-    given = parser.parse_args()
-    task, work = TASKS["photos"], given.work.resolve()
+    arguments = parser.parse_args()
+    task, work = TASKS["photos"], arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     splits = data.load(task.data, base=ROOT, folder=None)
-    weights = work / f"dense-{given.seed}.safetensors"
+    weights = work / f"dense-{arguments.seed}.safetensors"
     if not weights.is_file():
-        save_file(train_dense(task, splits, given.seed), weights)
+        save_file(train_dense(task, splits, arguments.seed), weights)
     rows: list[str] = []
     for name, options in _WAYS.items():
-        metrics = run_build(task, weights, None, work, given.seed, options=options)["manifest"]["metrics"]
+        metrics = run_build(task, weights, None, work, arguments.seed, options=options)["manifest"]["metrics"]
         if not rows:
             rows.append(f"| dense | 1.000 | {100 * metrics['dense']['accuracy']:.1f} |")
         fraction = metrics["pruned"]["macs"] / metrics["dense"]["macs"]
         rows.append(f"| {name} | {fraction:.3f} | {100 * metrics['pruned']['accuracy']:.1f} |")
         print(rows[-1], file=sys.stderr, flush=True)
-    dense = network.load_model(task.network, weights, base=ROOT, seed=given.seed)
-    example = network.example_inputs(task.shape, given.seed)
+    dense = network.load_model(task.network, weights, base=ROOT, seed=arguments.seed)
+    example = network.example_inputs(task.shape, arguments.seed)
     batches = list(splits.train.batches(64))
-    pruned = ep.prune(dense, example, budget={"macs": task.budget}, data=batches, options={"seed": given.seed})
+    pruned = ep.prune(dense, example, budget={"macs": task.budget}, data=batches, options={"seed": arguments.seed})
     judge = Evaluator(splits.test or splits.validation, TrainingSettings(), base=ROOT)
     fraction = pruned.after.macs / pruned.before.macs
     accuracy = 100 * judge(pruned.model).accuracy
     rows.append(f"| `edgeprune.prune(..., data=batches)`, no training | {fraction:.3f} | {accuracy:.1f} |")
     note = (
-        f"Test part, percent; seed {given.seed}; the budget is half of the MACs unless stated. "
+        f"Test part, percent; seed {arguments.seed}; the budget is half of the MACs unless stated. "
         f"edgeprune {ep.__version__}, torch {torch.__version__}, {processor()}."
     )
     table = "\n".join(["| way | MACs | accuracy |", "|---|---:|---:|", *rows, "", note])
-    if given.write:
-        write_between(given.write, "readme-network", "README's network", table)
+    if arguments.write:
+        write_between(arguments.write, "readme-network", "README's network", table)
     else:
         print(table)
 

@@ -67,8 +67,8 @@ def main() -> None:
     if arguments.cases:
         bench = Bench(arguments.recipe, arguments.epochs, arguments.steps)
         journal.fill({"recipe": arguments.recipe, "case": DENSE}, lambda _key: bench.dense())
-        wanted = bench.wanted(arguments.cases, arguments.budgets, arguments.seeds)
-        failed = [key["case"] for key in wanted if not _filled(journal, bench, key)]
+        expected = bench.wanted(arguments.cases, arguments.budgets, arguments.seeds)
+        failed = [key["case"] for key in expected if not _filled(journal, bench, key)]
     parts = PARTS if arguments.reveal_test else PARTS[:1]
     text = "\n\n".join(report(journal.rows, arguments.recipe, part) for part in parts)
     print(text)
@@ -95,8 +95,8 @@ class Case:
     options: dict[str, Any]
 
     def __str__(self) -> str:
-        said = (f"{key}={one if isinstance(one, str) else json.dumps(one)}" for key, one in self.options.items())
-        return " ".join([self.schedule, *said])
+        lines = (f"{key}={one if isinstance(one, str) else json.dumps(one)}" for key, one in self.options.items())
+        return " ".join([self.schedule, *lines])
 
     @property
     def needs_dense(self) -> bool:
@@ -106,8 +106,8 @@ class Case:
 
 def cases() -> dict[str, Case]:
     """Of every schedule that there is, by name."""
-    found = [Case(name, options) for name in schedules.registered() for options in _VARIANTS.get(name, ({},))]
-    return {str(case): case for case in found}
+    results = [Case(name, options) for name in schedules.registered() for options in _VARIANTS.get(name, ({},))]
+    return {str(case): case for case in results}
 
 
 class Bench:
@@ -210,12 +210,12 @@ def _by_case(
     rows: Iterable[Row], budget: float, *, steps: int | None = None, total: int | None = None
 ) -> dict[str, list[Row]]:
     """Rows of so many steps of the schedule, or of so many in ``total``."""
-    found: dict[str, list[Row]] = {}
+    results: dict[str, list[Row]] = {}
     for row in rows:
         whole = None if row["dense_steps"] is None else row["steps"] + row["dense_steps"]
         if row["budget"] == budget and (row["steps"] == steps if total is None else whole == total):
-            found.setdefault(row["case"], []).append(row)
-    return found
+            results.setdefault(row["case"], []).append(row)
+    return results
 
 
 def _fairness(steps: int, dense_steps: int | None) -> list[str]:
@@ -232,7 +232,7 @@ def _table(columns: dict[str, dict[str, list[Row]]], part: str) -> list[str]:
     first = next(iter(columns.values()))
     lines = ["| | needs dense | " + " | ".join(columns) + " | MACs | s |", "|---|---|" + "---:|" * (len(columns) + 2)]
     for name in sorted(first, key=lambda name: -statistics.mean(_accuracies(first, name, part))):
-        cells = [_against_baseline(found, name, part) for found in columns.values()]
+        cells = [_against_baseline(item, name, part) for item in columns.values()]
         macs = 100 * statistics.mean(row["macs_share"] for row in first[name])
         seconds = statistics.mean(row["cpu_seconds"] for row in first[name])
         needs = "no" if first[name][0]["dense_steps"] == 0 else "yes"
@@ -243,36 +243,36 @@ def _table(columns: dict[str, dict[str, list[Row]]], part: str) -> list[str]:
 def _verdicts(columns: dict[str, dict[str, list[Row]]], part: str) -> list[str]:
     """Which cases do not beat the baseline, one line a column."""
     lines = []
-    for title, found in columns.items():
-        rivals = [name for name in found if name != BASELINE]
-        if BASELINE not in found or not rivals:
+    for title, item in columns.items():
+        rivals = [name for name in item if name != BASELINE]
+        if BASELINE not in item or not rivals:
             continue
-        leads = {name: _lead(found, name, part) for name in rivals}
+        leads = {name: _lead(item, name, part) for name in rivals}
         behind = [f"{_shown(name)} ({lead:+.2f})" for name, (lead, _) in leads.items() if lead <= 0]
         unsure = [_shown(name) for name, (lead, error) in leads.items() if 0 < lead < 2 * error]
-        said = [f"{len(rivals) - len(behind)} of {len(rivals)} are better than {_shown(BASELINE)}"]
-        said += [f"not better: {', '.join(behind)}"] * bool(behind)
-        said += [f"better by less than two standard errors: {', '.join(unsure)}"] * bool(unsure)
-        lines.append(f"- {title}: {'; '.join(said)}.")
+        messages = [f"{len(rivals) - len(behind)} of {len(rivals)} are better than {_shown(BASELINE)}"]
+        messages += [f"not better: {', '.join(behind)}"] * bool(behind)
+        messages += [f"better by less than two standard errors: {', '.join(unsure)}"] * bool(unsure)
+        lines.append(f"- {title}: {'; '.join(messages)}.")
     return lines
 
 
-def _lead(found: dict[str, list[Row]], name: str, part: str) -> tuple[float, float]:
+def _lead(result: dict[str, list[Row]], name: str, part: str) -> tuple[float, float]:
     """By how much ``name`` is better than the baseline, and the standard error of that; NaN with a single seed."""
-    both = [_accuracies(found, one, part) for one in (name, BASELINE)]
+    both = [_accuracies(result, one, part) for one in (name, BASELINE)]
     error = math.sqrt(sum(statistics.variance(one) / len(one) if len(one) > 1 else math.nan for one in both))
     return statistics.mean(both[0]) - statistics.mean(both[1]), error
 
 
-def _against_baseline(found: dict[str, list[Row]], name: str, part: str) -> str:
-    if name not in found:
+def _against_baseline(result: dict[str, list[Row]], name: str, part: str) -> str:
+    if name not in result:
         return "-"
-    rival = statistics.mean(_accuracies(found, BASELINE, part)) if BASELINE in found else None
-    return cell(_accuracies(found, name, part), rival)
+    rival = statistics.mean(_accuracies(result, BASELINE, part)) if BASELINE in result else None
+    return cell(_accuracies(result, name, part), rival)
 
 
-def _accuracies(found: dict[str, list[Row]], name: str, part: str) -> list[float]:
-    return [100 * row[part] for row in found[name]]
+def _accuracies(result: dict[str, list[Row]], name: str, part: str) -> list[float]:
+    return [100 * row[part] for row in result[name]]
 
 
 def _shown(name: str) -> str:

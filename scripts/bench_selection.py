@@ -91,11 +91,11 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     settings = Settings(arguments.samples, arguments.images, arguments.steps)
     journal = Journal(arguments.journal, settings, _machine())
-    wanted = _wanted(arguments)
+    expected = _wanted(arguments)
     failed = False
-    if wanted:
+    if expected:
         bench = Bench(settings)
-        for done, (case, measures) in enumerate(wanted.items(), 1):
+        for done, (case, measures) in enumerate(expected.items(), 1):
             missing = measures - journal.measured(case)
             if not missing:
                 continue
@@ -106,7 +106,7 @@ def main() -> None:
                 print(f"{case}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
                 continue
             journal.add(case, row)
-            print(f"{done} of {len(wanted)}: {case}: {json.dumps(unhidden(row))}", file=sys.stderr, flush=True)
+            print(f"{done} of {len(expected)}: {case}: {json.dumps(unhidden(row))}", file=sys.stderr, flush=True)
     report = Report(journal.rows, "test" if arguments.reveal_test else "validation")
     picture = arguments.write and arguments.write.with_suffix(".png")
     text = report.text(settings, sorted(journal.machines), picture and picture.name)
@@ -150,29 +150,29 @@ def _arguments() -> argparse.Namespace:
 
 def _wanted(arguments: argparse.Namespace) -> dict[Case, set[str]]:
     """The cases to run, and what to measure of each."""
-    wanted: dict[Case, set[str]] = {}
+    expected: dict[Case, set[str]] = {}
     for cases in arguments.cases:
         finetuned = cases == "finetuned"
         names = arguments.criteria or (["auto", "l2"] if finetuned else list(criteria.registered()))
         peers = (["l2"] if finetuned else PEERS) if arguments.peers is None else arguments.peers
         options = selection.create(arguments.select, dict(map(_option, arguments.option))).options
         start = "recalibrated" if arguments.repair == "none" else arguments.start
-        given = Variant(OURS, "", "", arguments.select, as_text(options), arguments.repair, start)
-        ours = [replace(given, method=resolved(name), scope=scope) for name in names for scope in arguments.scopes]
+        inputs = Variant(OURS, "", "", arguments.select, as_text(options), arguments.repair, start)
+        ours = [replace(inputs, method=resolved(name), scope=scope) for name in names for scope in arguments.scopes]
         variants = [*(Variant(PEER, name, "inner") for name in peers), *ours]
-        wanted.setdefault(Case(Variant(DENSE)), set()).add("raw")
+        expected.setdefault(Case(Variant(DENSE)), set()).add("raw")
         # A seed is finished before the next begins, so that there is something to see early.
         for seed in arguments.seeds or ([0, 1, 2] if finetuned else [0]):
             for variant in variants:
                 for budget in arguments.budgets:
-                    wanted.setdefault(Case(variant, budget, seed), set()).update(
+                    expected.setdefault(Case(variant, budget, seed), set()).update(
                         _measures(variant, finetuned=finetuned, latency=arguments.latency and budget == LATENCY_BUDGET)
                     )
-    return {case: what for case, what in wanted.items() if arguments.only is None or arguments.only.search(str(case))}
+    return {case: what for case, what in expected.items() if arguments.only is None or arguments.only.search(str(case))}
 
 
-def _option(given: str) -> tuple[str, Any]:
-    key, _, value = given.partition("=")
+def _option(inputs: str) -> tuple[str, Any]:
+    key, _, value = inputs.partition("=")
     return key, json.loads(value)
 
 

@@ -73,18 +73,18 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=100, help="for calibration")
     parser.add_argument("--runs", type=int, default=300, help="measured inferences of each file")
     parser.add_argument("--case", nargs=3, metavar=("TOOL", "NETWORK", "FILE"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.case:
-        tool, network, file = given.case
+    arguments = parser.parse_args()
+    if arguments.case:
+        tool, network, file = arguments.case
         _case(tool, Network(**json.loads(network)), Path(file))
         return 0
     sys.path.insert(0, str(ROOT))
-    pythons = dict(zip(_TOOLS, (given.litert_torch_python, sys.executable), strict=True))
-    _print_head(given)
+    pythons = dict(zip(_TOOLS, (arguments.litert_torch_python, sys.executable), strict=True))
+    _print_head(arguments)
     missed = 0
-    for name in given.recipes:
+    for name in arguments.recipes:
         with tempfile.TemporaryDirectory() as folder:
-            missed += _print_network(name, compare(name, Path(folder), pythons, given.samples, given.runs))
+            missed += _print_network(name, compare(name, Path(folder), pythons, arguments.samples, arguments.runs))
     return int(missed > 0)
 
 
@@ -99,23 +99,23 @@ def compare(name: str, folder: Path, pythons: dict[str, str], samples: int, runs
     floats, ints = {}, {}
     for tool in list(pythons) * _PROCESSES:
         floats[tool] = folder / f"{tool}.tflite"
-        taken = _converted(tool, pythons[tool], network, floats[tool])
-        seconds[tool] = [min(both) for both in zip(taken, seconds.get(tool, taken), strict=True)]
+        durations = _converted(tool, pythons[tool], network, floats[tool])
+        seconds[tool] = [min(both) for both in zip(durations, seconds.get(tool, durations), strict=True)]
     for tool in pythons:
         ints[tool] = folder / f"{tool}-int8.tflite"
         _quantize(tool, floats[tool], ints[tool], recipe, samples)
-    found = {}
+    results = {}
     for precision, files in (("float32", floats), ("int8", ints)):
         latency = _latencies(files, runs)
-        found[precision] = {
+        results[precision] = {
             "operators": {tool: _operators(path) for tool, path in files.items()},
             "file bytes": {tool: path.stat().st_size for tool, path in files.items()},
             "latency ms": latency,
             "arena bytes": {tool: _arena(path) for tool, path in files.items()},
         }
-    found["float32"]["conversion s"] = {tool: both[0] for tool, both in seconds.items()}
-    found["float32"]["conversion again s"] = {tool: both[1] for tool, both in seconds.items()}
-    return found
+    results["float32"]["conversion s"] = {tool: both[0] for tool, both in seconds.items()}
+    results["float32"]["conversion again s"] = {tool: both[1] for tool, both in seconds.items()}
+    return results
 
 
 def _converted(tool: str, python: str, network: Network, path: Path) -> list[float]:
@@ -172,9 +172,9 @@ def _quantize(tool: str, source: Path, path: Path, recipe: Recipe, samples: int)
 
     ((key, signature),) = Interpreter(str(source)).get_signature_list().items()
     images = [sample.transpose(0, 2, 3, 1) for sample in CalibrationSamples(train, samples, 0)]
-    made = quantizer.Quantizer(str(source), recipes.static_wi8_ai8())
-    ranges = made.calibrate({key: [{signature["inputs"][0]: image} for image in images]})
-    made.quantize(ranges, enable_progress_bar=False, enable_progress_report=False).export_model(
+    text = quantizer.Quantizer(str(source), recipes.static_wi8_ai8())
+    ranges = text.calibrate({key: [{signature["inputs"][0]: image} for image in images]})
+    text.quantize(ranges, enable_progress_bar=False, enable_progress_report=False).export_model(
         str(path), overwrite=True
     )
 
@@ -216,39 +216,41 @@ def _latencies(files: dict[str, Path], runs: int) -> dict[str, float]:
             session.run_stored(feeds[tool])
             if run >= runs // 10:
                 seconds[tool].append(time.perf_counter() - started)
-    return {tool: statistics.quantiles(found, n=10)[0] * 1e3 for tool, found in seconds.items()}
+    return {tool: statistics.quantiles(item, n=10)[0] * 1e3 for tool, item in seconds.items()}
 
 
-def _print_head(given: argparse.Namespace) -> None:
+def _print_head(inputs: argparse.Namespace) -> None:
     from importlib.metadata import version
 
     from scripts.page import processor
 
     code = "from importlib.metadata import version; print(version('litert-torch'))"
-    other = subprocess.run([given.litert_torch_python, "-c", code], capture_output=True, text=True, check=False)
+    other = subprocess.run([inputs.litert_torch_python, "-c", code], capture_output=True, text=True, check=False)
     if other.returncode:
-        raise SystemExit(f"{given.litert_torch_python} has no litert-torch: pip install 'edgeprune[bench]'")
+        raise SystemExit(f"{inputs.litert_torch_python} has no litert-torch: pip install 'edgeprune[bench]'")
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "ai-edge-litert", "ai-edge-quantizer"))
     print(f"{processor()}; litert-torch {other.stdout.strip()}, {versions}, tflite-micro {version('tflite-micro')};")
-    print(f"{given.samples} samples for calibration, {given.runs} inferences of each file.")
+    print(f"{inputs.samples} samples for calibration, {inputs.runs} inferences of each file.")
 
 
-def _print_network(name: str, found: dict[str, Any]) -> int:
+def _print_network(name: str, result: dict[str, Any]) -> int:
     """A table; how many bars are missed."""
     print(f"\n| {name} | {' | '.join(_TOOLS)} | ratio | at most | |\n|---|---:|---:|---:|---:|---|")
     missed = 0
-    for precision, figures in found.items():
+    for precision, figures in result.items():
         for what, values in figures.items():
             theirs, ours = (values[tool] for tool in _TOOLS)
-            told = " | ".join("-" if value is None else f"{value:,.4g}" for value in (theirs, ours))
-            told = (
-                told if isinstance(ours, float) else f"{theirs if theirs is None else format(theirs, ',')} | {ours:,}"
+            text = " | ".join("-" if value is None else f"{value:,.4g}" for value in (theirs, ours))
+            text = (
+                text if isinstance(ours, float) else f"{theirs if theirs is None else format(theirs, ',')} | {ours:,}"
             )
             ratio = None if theirs is None or ours is None else ours / theirs
-            kept = ours is not None and (ratio is None or ratio <= _BARS[what])
-            missed += not kept
-            shown = "-" if ratio is None else f"{ratio:.3f}"
-            print(f"| {precision}, {what} | {told} | {shown} | {_BARS[what]:.3g} | {'kept' if kept else 'MISSED'} |")
+            remaining = ours is not None and (ratio is None or ratio <= _BARS[what])
+            missed += not remaining
+            output = "-" if ratio is None else f"{ratio:.3f}"
+            print(
+                f"| {precision}, {what} | {text} | {output} | {_BARS[what]:.3g} | {'kept' if remaining else 'MISSED'} |"
+            )
     return missed
 
 

@@ -86,24 +86,26 @@ def ways(threads: int) -> None:
                 done = subprocesses.run([*argv, "--one", name, precision, str(order)], timeout_s=600)
                 assert done.returncode == 0, done.stderr
                 results.setdefault((name, precision, order), []).append(json.loads(done.stdout))
-    for (name, precision, order), found in results.items():
-        best = min(found, key=lambda result: result["step_ms"])
+    for (name, precision, order), item in results.items():
+        best = min(item, key=lambda result: result["step_ms"])
         way = precision + (", channels last" if order else "")
         print(f"{name:14} {way:24} {best['step_ms']:6.0f} ms {best['peak_bytes'] / 1e9:6.2f} GB")
 
 
 def ratios(steps: int, rounds: int) -> None:
-    known = {name: case for name, case in HOOKS.items() if case[0] in schedules.registered()}
-    found: dict[tuple[str, str], list[float]] = {}
+    available = {name: case for name, case in HOOKS.items() if case[0] in schedules.registered()}
+    results: dict[tuple[str, str], list[float]] = {}
     for _ in range(rounds + 1):
         for name, share in NETWORKS.items():
             bare = _bare(_session(share).model, steps)
-            for case in (*TEACHERS, *(known if share is None else ())):
-                found.setdefault((name, case), []).append(_ours(_session(share), case, steps) / bare)
+            for case in (*TEACHERS, *(available if share is None else ())):
+                results.setdefault((name, case), []).append(_ours(_session(share), case, steps) / bare)
             print(f"{name}: {1e3 * bare:.0f} ms a bare step", file=sys.stderr, flush=True)
-    for (name, case), every in found.items():
-        kept = every[1:]
-        print(f"{name:14} {case:28} {statistics.median(kept):5.3f}  ({min(kept):.3f} to {max(kept):.3f})")
+    for (name, case), every in results.items():
+        remaining = every[1:]
+        print(
+            f"{name:14} {case:28} {statistics.median(remaining):5.3f}  ({min(remaining):.3f} to {max(remaining):.3f})"
+        )
 
 
 class _Clock(Hook):

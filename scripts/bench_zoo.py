@@ -50,10 +50,10 @@ def main() -> None:
         print(json.dumps(_torch_pruning(arguments.one_torch_pruning, arguments.share[0])))
         return
     rows = _read(arguments.rows)
-    known = {(row["network"], row["share"]) for row in rows}
+    available = {(row["network"], row["share"]) for row in rows}
     for share in arguments.share:
         for name in arguments.names or NAMES:
-            if (name, share) in known:
+            if (name, share) in available:
                 continue
             row = _run(["--one", name, "--share", str(share), *(["--fast"] if arguments.fast else [])])
             row = {"network": name, "share": share, **row}
@@ -99,8 +99,8 @@ def _run(argv: list[str]) -> dict[str, Any]:
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         return {"error": lines[-1][:200] if lines else f"exit code {done.returncode}"}
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    values: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return values
 
 
 class Peak:

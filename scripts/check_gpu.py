@@ -41,25 +41,25 @@ COLUMNS = ("run by", "largest error, relative", "same class", "latency")
 
 
 def main() -> None:
-    given = _arguments()
-    if PROVIDERS[given.provider] not in onnxruntime.get_available_providers():
-        sys.exit(f"ONNX Runtime {onnxruntime.__version__} has no {PROVIDERS[given.provider]}: install onnxruntime-gpu")
-    if given.provider == "cuda" and not torch.cuda.is_available():
+    inputs = _arguments()
+    if PROVIDERS[inputs.provider] not in onnxruntime.get_available_providers():
+        sys.exit(f"ONNX Runtime {onnxruntime.__version__} has no {PROVIDERS[inputs.provider]}: install onnxruntime-gpu")
+    if inputs.provider == "cuda" and not torch.cuda.is_available():
         sys.exit(f"torch {torch.__version__} sees no NVIDIA GPU here")
-    manifest, recipe = Manifest.load(given.bundle), Recipe.load(given.recipe)
-    model, samples = _pruned(given.bundle, recipe), _samples(recipe, given.samples)
+    manifest, recipe = Manifest.load(inputs.bundle), Recipe.load(inputs.recipe)
+    model, samples = _pruned(inputs.bundle, recipe), _samples(recipe, inputs.samples)
     reference = _answers(model, samples, "cpu")
-    found = {}
-    if given.provider == "cuda":
-        found["PyTorch"] = compare(reference, _answers(model, samples, "cuda")), ""
-    for file in sorted(given.bundle.glob("*.onnx")):
-        outputs, latency = _by_runner(given.bundle, file, samples, given.provider)
-        found[file.name] = compare(reference, outputs), latency
-    missed = [name for name, (parity, _) in found.items() if not _keeps(name, parity, Target.load(manifest.target))]
-    text = _page(manifest, given, found, missed)
+    results = {}
+    if inputs.provider == "cuda":
+        results["PyTorch"] = compare(reference, _answers(model, samples, "cuda")), ""
+    for file in sorted(inputs.bundle.glob("*.onnx")):
+        outputs, latency = _by_runner(inputs.bundle, file, samples, inputs.provider)
+        results[file.name] = compare(reference, outputs), latency
+    missed = [name for name, (parity, _) in results.items() if not _keeps(name, parity, Target.load(manifest.target))]
+    text = _page(manifest, inputs, results, missed)
     print(text)
-    if given.write:
-        write_between(given.write, f"gpu {manifest.recipe}", f"On an NVIDIA GPU: {manifest.recipe}", text)
+    if inputs.write:
+        write_between(inputs.write, f"gpu {manifest.recipe}", f"On an NVIDIA GPU: {manifest.recipe}", text)
     sys.exit(7 if missed else 0)
 
 
@@ -120,14 +120,14 @@ def _keeps(name: str, parity: Parity, target: Target) -> bool:
 
 
 def _page(
-    manifest: Manifest, given: argparse.Namespace, found: dict[str, tuple[Parity, str]], missed: list[str]
+    manifest: Manifest, inputs: argparse.Namespace, result: dict[str, tuple[Parity, str]], missed: list[str]
 ) -> str:
-    where = torch.cuda.get_device_name() if given.provider == "cuda" else processor()
-    versions = f"torch {torch.__version__}, ONNX Runtime {onnxruntime.__version__} ({PROVIDERS[given.provider]})"
-    samples = next(iter(found.values()))[0].samples
+    where = torch.cuda.get_device_name() if inputs.provider == "cuda" else processor()
+    versions = f"torch {torch.__version__}, ONNX Runtime {onnxruntime.__version__} ({PROVIDERS[inputs.provider]})"
+    samples = next(iter(result.values()))[0].samples
     head = f"{manifest.recipe} for {manifest.target}, {samples} validation samples, on {where}; {versions}."
     lines = [head, "", f"| {' | '.join(COLUMNS)} |", "|---|---:|---:|---|"]
-    for name, (parity, latency) in found.items():
+    for name, (parity, latency) in result.items():
         lines.append(f"| {name} | {parity.relative_error:.2g} | {parity.top1_agreement:.2%} | {latency} |")
     return "\n".join([*lines, "", f"Beyond the target's limits: {', '.join(missed) or 'nothing'}."])
 

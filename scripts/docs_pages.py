@@ -151,12 +151,12 @@ def _notebook(path: Path) -> str:
         if cell["cell_type"] == "markdown":
             parts.append(source)
             continue
-        magic, _, rest = source.partition("\n")
+        magic, _, remainder = source.partition("\n")
         if magic.startswith("%%writefile "):
             name = magic.split()[1]
-            parts.append(f'```{Path(name).suffix[1:].replace("py", "python")} title="{name}"\n{rest}\n```')
+            parts.append(f'```{Path(name).suffix[1:].replace("py", "python")} title="{name}"\n{remainder}\n```')
         else:
-            parts.append(f"```bash\n{rest}\n```" if magic == "%%bash" else f"```python\n{source}\n```")
+            parts.append(f"```bash\n{remainder}\n```" if magic == "%%bash" else f"```python\n{source}\n```")
         parts.extend(f"```text\n{''.join(output['text']).rstrip()}\n```" for output in cell["outputs"])
     title, *others = parts
     heading, _, introduction = title.partition("\n")

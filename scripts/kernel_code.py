@@ -34,7 +34,7 @@ def main() -> None:
     left_out = {symbol for symbol, name in names.items() if _LEFT_OUT.search(name)}
     core = _reached([symbol for symbol, name in names.items() if _CORE.match(name)], calls, left_out)
     print(f"tflite-micro {version('tflite-micro')}: interpreter, allocator and planner {_total(core, sizes)}")
-    registered = {found[1]: symbol for symbol, name in names.items() if (found := _REGISTERED.match(name))}
+    registered = {result[1]: symbol for symbol, name in names.items() if (result := _REGISTERED.match(name))}
     for operator, symbol in sorted(registered.items()):
         print(f'    "{operator}": {_total(_reached([symbol], calls, core | left_out), sizes)},')
 
@@ -52,8 +52,8 @@ def _read(library: Path) -> tuple[dict[str, int], dict[str, str], dict[str, set[
     calls: dict[str, set[str]] = {}
     inside: set[str] = set()
     for line in _lines("objdump", "-d", "--no-show-raw-insn", library):
-        if found := re.match(r"[0-9a-f]+ <(.+)>:$", line):
-            inside = calls.setdefault(found[1], set())
+        if result := re.match(r"[0-9a-f]+ <(.+)>:$", line):
+            inside = calls.setdefault(result[1], set())
             continue
         for target in re.findall(r"(?:#|call|j\w+)\s+(?:0x)?([0-9a-f]+) <", line):
             address = int(target, 16)
@@ -65,14 +65,14 @@ def _read(library: Path) -> tuple[dict[str, int], dict[str, str], dict[str, set[
 
 
 def _reached(roots: Iterable[str], calls: dict[str, set[str]], barred: set[str]) -> set[str]:
-    seen: set[str] = set()
+    records: set[str] = set()
     pending = list(roots)
     while pending:
         symbol = pending.pop()
-        if symbol not in seen and symbol not in barred:
-            seen.add(symbol)
+        if symbol not in records and symbol not in barred:
+            records.add(symbol)
             pending.extend(calls.get(symbol, ()))
-    return seen
+    return records
 
 
 def _total(symbols: set[str], sizes: dict[str, int]) -> int:

@@ -144,9 +144,9 @@ class First:
 
 def cell(values: Iterable[float], rival: float | None) -> str:
     """Mean and standard deviation, and the distance of the mean to that of a ``rival``."""
-    found = list(values)
-    mean = statistics.mean(found)
-    spread = f" ±{statistics.stdev(found):.2f}" if len(found) > 1 else ""
+    results = list(values)
+    mean = statistics.mean(results)
+    spread = f" ±{statistics.stdev(results):.2f}" if len(results) > 1 else ""
     return f"{mean:.2f}{spread}" + ("" if rival is None else f" ({mean - rival:+.2f})")
 
 

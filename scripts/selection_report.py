@@ -155,9 +155,9 @@ class Journal:
         self.machines.add(row["machine"])
 
     def _merge(self, case: Case, row: Row) -> None:
-        known = self.rows.setdefault(case, {})
+        available = self.rows.setdefault(case, {})
         for key, value in row.items():
-            known[key] = {**known.get(key, {}), **value} if isinstance(value, Mapping) else value
+            available[key] = {**available.get(key, {}), **value} if isinstance(value, Mapping) else value
 
 
 @dataclass(frozen=True)
@@ -247,9 +247,9 @@ after it the best of those that were fine-tuned."""
     @property
     def variants(self) -> list[Variant]:
         """All but dense, the best before fine-tuning first, by the middle budget."""
-        found = dict.fromkeys(case.variant for case in self.rows if case.variant.tool != DENSE)
-        middle = self.budgets[len(self.budgets) // 2] if found else 0
-        return sorted(found, key=lambda one: -(self.before(one, middle) or 0.0))
+        result = dict.fromkeys(case.variant for case in self.rows if case.variant.tool != DENSE)
+        middle = self.budgets[len(self.budgets) // 2] if result else 0
+        return sorted(result, key=lambda one: -(self.before(one, middle) or 0.0))
 
     @property
     def tuned(self) -> list[Variant]:
@@ -262,34 +262,34 @@ after it the best of those that were fine-tuned."""
 
     def accuracies(self, variant: Variant, budget: float, state: str) -> dict[int, float]:
         """By seed."""
-        found = {
+        results = {
             case.seed: row.get(self.part, {}).get(state)
             for case, row in self.rows.items()
             if (case.variant, case.budget) == (variant, budget)
         }
-        return {seed: 100 * accuracy for seed, accuracy in sorted(found.items()) if accuracy is not None}
+        return {seed: 100 * accuracy for seed, accuracy in sorted(results.items()) if accuracy is not None}
 
     def mean(self, variant: Variant, budget: float, state: str) -> float | None:
-        found = self.accuracies(variant, budget, state)
-        return statistics.mean(found.values()) if found else None
+        result = self.accuracies(variant, budget, state)
+        return statistics.mean(result.values()) if result else None
 
     def before(self, variant: Variant, budget: float) -> float | None:
         """What is had without fine-tuning."""
         return self.mean(variant, budget, before_finetuning(variant))
 
     def _cell(self, variant: Variant, budget: float, state: str) -> str:
-        found = self.accuracies(variant, budget, state)
-        return f"{found[min(found)]:.1f}" if found else "-"
+        result = self.accuracies(variant, budget, state)
+        return f"{result[min(result)]:.1f}" if result else "-"
 
     def _against_best(self, variant: Variant, budget: float, *, finetuned: bool) -> str:
         state = "finetuned" if finetuned else before_finetuning(variant)
-        found = list(self.accuracies(variant, budget, state).values())
-        if not found:
+        results = list(self.accuracies(variant, budget, state).values())
+        if not results:
             return "-"
         peers = [one for one in self.variants if one.tool == PEER]
         rivals = [self.mean(one, budget, "finetuned" if finetuned else before_finetuning(one)) for one in peers]
         best = max((rival for rival in rivals if rival is not None), default=None)
-        return cell(found, best)
+        return cell(results, best)
 
     def _latency(self, variant: Variant) -> str | None:
         ratios = [row[LATENCY] for case, row in self.rows.items() if case.variant == variant and LATENCY in row]
@@ -305,36 +305,36 @@ def label(variant: Variant) -> str:
     """What tables call it: whatever is not as it is by default is said."""
     if variant.tool == PEER:
         return f"Torch-Pruning `{variant.method}`"
-    said = [f"`{variant.method}`", variant.scope]
+    lines = [f"`{variant.method}`", variant.scope]
     if variant.select != USUAL.select:
-        said.append(variant.select)
+        lines.append(variant.select)
     usual = selection.create(variant.select).options
     options = json.loads(variant.options)
-    said += [f"{key} {value}" for key, value in options.items() if usual.get(key) != value]
+    lines += [f"{key} {value}" for key, value in options.items() if usual.get(key) != value]
     if variant.repair != USUAL.repair:
-        said.append("no refit" if variant.repair == "none" else f"refit by {variant.repair}")
+        lines.append("no refit" if variant.repair == "none" else f"refit by {variant.repair}")
     if variant.start != USUAL.start:
-        said.append(f"fine-tuned from {variant.start}")
-    return ", ".join(said) + (" (default)" if len(said) == 2 and variant.method == USUAL.method else "")
+        lines.append(f"fine-tuned from {variant.start}")
+    return ", ".join(lines) + (" (default)" if len(lines) == 2 and variant.method == USUAL.method else "")
 
 
 def draw(report: Report, path: Path) -> None:
     """Accuracy against MACs, without and with fine-tuning: of what was fine-tuned, else of the best."""
     from matplotlib.figure import Figure
 
-    shown = (report.tuned or report.variants)[: len(COLOURS)]
+    output = (report.tuned or report.variants)[: len(COLOURS)]
     dense = report.mean(Variant(DENSE), 1.0, "raw")
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True)
     for panel, finetuned in zip(panels, (False, True), strict=True):
-        for variant, colour, marker in zip(shown, COLOURS, MARKERS, strict=False):
+        for variant, colour, marker in zip(output, COLOURS, MARKERS, strict=False):
             state = "finetuned" if finetuned else before_finetuning(variant)
             points = {one: list(report.accuracies(variant, one, state).values()) for one in report.budgets}
-            points = {budget: found for budget, found in points.items() if found}
+            points = {budget: item for budget, item in points.items() if item}
             panel.errorbar(
                 [100 * budget for budget in points],
-                [statistics.mean(found) for found in points.values()],
-                [statistics.stdev(found) if len(found) > 1 else 0.0 for found in points.values()],
+                [statistics.mean(item) for item in points.values()],
+                [statistics.stdev(item) if len(item) > 1 else 0.0 for item in points.values()],
                 color=colour,
                 marker=marker,
                 linestyle="--" if variant.tool == PEER else "-",

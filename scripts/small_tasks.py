@@ -76,10 +76,10 @@ def photos_data() -> Splits:
     while len(images) < 5000:
         number = int(generator.integers(len(photographs)))
         height, width, _ = photographs[number].shape
-        top, left = int(generator.integers(height - 31)), int(generator.integers(width - 31))
+        top, remaining = int(generator.integers(height - 31)), int(generator.integers(width - 31))
         fifth = top * 5 // height
         if (top + 31) * 5 // height == fifth:
-            images.append(photographs[number][top : top + 32, left : left + 32].transpose(2, 0, 1))
+            images.append(photographs[number][top : top + 32, remaining : remaining + 32].transpose(2, 0, 1))
             labels.append(5 * number + fifth)
     pixels = torch.from_numpy(np.stack(images)).float() / 255
     return _split((pixels - 0.45) / 0.25, torch.tensor(labels), validation=400, test=1000)
@@ -225,10 +225,10 @@ def mean_iou(model: Callable[[Tensor], Tensor], split: Split) -> float:
     """Intersection over union of each class over all pixels, averaged over the three classes."""
     intersection, union = torch.zeros(3), torch.zeros(3)
     for images, labels in split.batches(64):
-        found = model(images).argmax(1)
+        result = model(images).argmax(1)
         for label in range(3):
-            intersection[label] += ((found == label) & (labels == label)).sum()
-            union[label] += ((found == label) | (labels == label)).sum()
+            intersection[label] += ((result == label) & (labels == label)).sum()
+            union[label] += ((result == label) | (labels == label)).sum()
     return float((intersection / union).mean())
 
 

@@ -150,18 +150,18 @@ class AsPlanned(Criterion):
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
-    begin, rows, shown = time.perf_counter(), [], None
+    begin, rows, output = time.perf_counter(), [], None
     for seed in arguments.seeds:
-        found = study(seed, arguments.steps)
-        rows.append(measure(found))
-        shown = shown or found
+        result = study(seed, arguments.steps)
+        rows.append(measure(result))
+        output = output or result
         print(f"seed {seed}: {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
     text = report(rows, arguments, time.perf_counter() - begin)
     print(text)
-    if arguments.write and shown:
+    if arguments.write and output:
         page: Path = arguments.write
-        draw_decisions(shown, page.with_suffix(".png"), arguments.seeds[0])
-        draw_weights(shown, page.with_name(f"{page.stem}-weights.png"), arguments.seeds[0])
+        draw_decisions(output, page.with_suffix(".png"), arguments.seeds[0])
+        draw_weights(output, page.with_name(f"{page.stem}-weights.png"), arguments.seeds[0])
         write_between(page, "study", "Numbers", text)
 
 
@@ -282,35 +282,35 @@ def study(seed: int, steps: int = STEPS) -> Study:
     return Study(held_out, initial, controls, pairs, single)
 
 
-def measure(found: Study) -> Row:
+def measure(result: Study) -> Row:
     """Every number of one seed, by a name that says of what."""
-    dense = found.controls[DENSE]
+    dense = result.controls[DENSE]
     row: Row = {}
-    for name, model in found.controls.items():
-        row.update(_quality(name, model, found.held_out))
-    start = weights(found.initial)
-    other = {name: weights(found.controls[name]) for name in (OTHER_BATCHES, OTHER_WEIGHTS)}
+    for name, model in result.controls.items():
+        row.update(_quality(name, model, result.held_out))
+    start = weights(result.initial)
+    other = {name: weights(result.controls[name]) for name in (OTHER_BATCHES, OTHER_WEIGHTS)}
     for name, placed in other.items():
-        row[f"{name}: agreement"] = agreement(dense, found.controls[name])
+        row[f"{name}: agreement"] = agreement(dense, result.controls[name])
         row.update(_correlations(name, weights(dense), placed, start if name == OTHER_BATCHES else None))
     row.update(_correlations("initial", weights(dense), start))
-    for (case, layer), model in found.single.items():
-        row.update(_quality(f"{case}: only {layer}", model, found.held_out))
-    for case, pair in found.pairs.items():
+    for (case, layer), model in result.single.items():
+        row.update(_quality(f"{case}: only {layer}", model, result.held_out))
+    for case, pair in result.pairs.items():
         own = {path: weights(model, pair.plan(path)) for path, model in pair.networks.items()}
         for path, model in pair.networks.items():
-            row.update(_quality(f"{case}: {path}", model, found.held_out))
+            row.update(_quality(f"{case}: {path}", model, result.held_out))
             row[f"{case}: {path}: agreement with dense"] = agreement(model, dense)
             row.update(_correlations(f"{case}: {path}: initial", own[path], start))
         for path in (A, RETRAINED):
             name = f"{case}: {path}, B"
             row[f"{name}: agreement"] = agreement(pair.networks[path], pair.networks[B])
             row.update(_correlations(name, own[path], own[B], start))
-        there = [weight.where(~gone.isnan(), math.nan) for weight, gone in zip(own[A], own[B], strict=True)]
+        there = [weight.where(~removed.isnan(), math.nan) for weight, removed in zip(own[A], own[B], strict=True)]
         row.update(_correlations(f"{case}: {OTHER_BATCHES}", there, other[OTHER_BATCHES], start))
         for number, name in enumerate(WEIGHTS[:2], 1):
-            kept = [set(plan.kept_indices[name][0].tolist()) for plan in (pair.plan_a, pair.plan_b)]
-            row[f"{case}: common {number}"] = len(kept[0] & kept[1])
+            remaining = [set(plan.kept_indices[name][0].tolist()) for plan in (pair.plan_a, pair.plan_b)]
+            row[f"{case}: common {number}"] = len(remaining[0] & remaining[1])
     return row
 
 
@@ -408,12 +408,12 @@ EdgePrune {edgeprune.__version__}, torch {torch.__version__}, matplotlib {mpl.__
     return "\n".join(lines)
 
 
-def _by_path(cell: Cells, what: str, shown: str) -> list[str]:
-    known = {name: cell(f"{name}: {what}", shown) for name in (DENSE, DENSE_ON, SMALL, SMALL_ON)}
-    said = f"""Dense {known[DENSE]}, trained on {known[DENSE_ON]}. A 2-25-25-1 network from an initialisation of its own
-{known[SMALL]}, trained on {known[SMALL_ON]}."""
-    body = [[str(case), *(cell(f"{case}: {path}: {what}", shown) for path in PATHS)] for case in CASES]
-    return [*said.splitlines(), "", *_table(["", *PATHS], body)]
+def _by_path(cell: Cells, what: str, unit: str) -> list[str]:
+    cells = {name: cell(f"{name}: {what}", unit) for name in (DENSE, DENSE_ON, SMALL, SMALL_ON)}
+    text = f"""Dense {cells[DENSE]}, trained on {cells[DENSE_ON]}. A 2-25-25-1 network from an initialisation of its own
+{cells[SMALL]}, trained on {cells[SMALL_ON]}."""
+    body = [[str(case), *(cell(f"{case}: {path}: {what}", unit) for path in PATHS)] for case in CASES]
+    return [*text.splitlines(), "", *_table(["", *PATHS], body)]
 
 
 def _single(cell: Cells) -> list[str]:
@@ -439,9 +439,9 @@ def _agreements(cell: Cells) -> list[str]:
     keys += [f"{path}: agreement with dense" for path in (A, RETRAINED, B)]
     body = [[str(case), *(cell(f"{case}: {key}", ".1f") for key in keys)] for case in CASES]
     same, other = (cell(f"{name}: agreement", ".1f") for name in (OTHER_BATCHES, OTHER_WEIGHTS))
-    said = f"Dense beside itself trained on other batches {same}, beside another initialisation {other}."
+    text = f"Dense beside itself trained on other batches {same}, beside another initialisation {other}."
     head = ["", "A, B", "A trained on, B", "A, dense", "A trained on, dense", "B, dense"]
-    return [said, "", *_table(head, body)]
+    return [text, "", *_table(head, body)]
 
 
 def _pairs(cell: Cells) -> list[str]:
@@ -454,10 +454,10 @@ def _pairs(cell: Cells) -> list[str]:
             named.append((f"{case}: A, other batches", common, f"{case}: {OTHER_BATCHES}"))
     named += [(f"dense; {name}", f"{HIDDEN}, {HIDDEN}", name) for name in (OTHER_BATCHES, OTHER_WEIGHTS)]
     body = [[title, units, *cell.layers(name, "r"), *cell.layers(name, "change")] for title, units, name in named]
-    said = """*Changes*: with the initial weight taken off both. *A, other batches*: the control, A beside the dense
+    text = """*Changes*: with the initial weight taken off both. *A, other batches*: the control, A beside the dense
 network trained on other batches, over the same weights as A beside B."""
     head = ["", "units in both", "r, layer 1", "2", "3", "r of changes, layer 1", "2", "3"]
-    return [*said.splitlines(), "", *_table(head, body)]
+    return [*text.splitlines(), "", *_table(head, body)]
 
 
 def _with_initial(cell: Cells) -> list[str]:
@@ -477,9 +477,9 @@ class Cells:
     def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = rows
 
-    def __call__(self, name: str, shown: str, *, spread: bool = True) -> str:
+    def __call__(self, name: str, text: str, *, spread: bool = True) -> str:
         """The mean, and the standard deviation where there are several seeds; - where there is no number."""
-        return self._cell([row.get(name, math.nan) for row in self._rows], shown, spread=spread)
+        return self._cell([row.get(name, math.nan) for row in self._rows], text, spread=spread)
 
     def layers(self, name: str, kind: str) -> list[str]:
         """Of each layer."""
@@ -492,32 +492,34 @@ class Cells:
         return [self._cell(differences, "+.1f"), *map(str, counts)]
 
     @staticmethod
-    def _cell(values: Sequence[float], shown: str, *, spread: bool = True) -> str:
-        known = [value for value in values if not math.isnan(value)]
-        if not known:
+    def _cell(values: Sequence[float], text: str, *, spread: bool = True) -> str:
+        available = [value for value in values if not math.isnan(value)]
+        if not available:
             return "-"
-        deviation = f" ±{format(statistics.stdev(known), shown.lstrip('+'))}" if spread and len(known) > 1 else ""
-        return f"{format(statistics.mean(known), shown)}{deviation}"
+        deviation = (
+            f" ±{format(statistics.stdev(available), text.lstrip('+'))}" if spread and len(available) > 1 else ""
+        )
+        return f"{format(statistics.mean(available), text)}{deviation}"
 
 
 def _comparisons() -> list[tuple[str, str, str]]:
     """What is compared seed by seed: a title, the name of the one and of the other."""
-    found = []
+    results = []
     for case in CASES[::2]:
-        found.append((f"{case}: A trained on - B trained on", f"{case}: {RETRAINED}", f"{case}: {TWICE}"))
-        found.append((f"{case}: B - 2-25-25-1 of its own", f"{case}: {B}", SMALL))
+        results.append((f"{case}: A trained on - B trained on", f"{case}: {RETRAINED}", f"{case}: {TWICE}"))
+        results.append((f"{case}: B - 2-25-25-1 of its own", f"{case}: {B}", SMALL))
     for case, bias in zip(CASES[::2], CASES[1::2], strict=True):
         for path in (B,) if case.informed else (A, RETRAINED, B):
             title = f"{case}: {'A trained on' if path == RETRAINED else path}, with bias - without"
-            found.append((title, f"{bias}: {path}", f"{case}: {path}"))
+            results.append((title, f"{bias}: {path}", f"{case}: {path}"))
     random, early, informed = CASES[::2]
-    found += [
+    results += [
         ("A, `activation_std` - `random`", f"{early}: {A}", f"{random}: {A}"),
         ("A trained on, `activation_std` - `random`", f"{early}: {RETRAINED}", f"{random}: {RETRAINED}"),
         ("B, `activation_std` at init - `random`", f"{early}: {B}", f"{random}: {B}"),
         ("B, `activation_std` informed - at init", f"{informed}: {B}", f"{early}: {B}"),
     ]
-    return found
+    return results
 
 
 def _table(head: list[str], body: list[list[str]]) -> list[str]:
@@ -525,21 +527,21 @@ def _table(head: list[str], body: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(cells) + " |" for cells in body)]
 
 
-def draw_decisions(found: Study, path: Path, seed: int) -> None:
-    """What every network of ``found`` answers within the disc: controls above, then a row for each way to pick."""
+def draw_decisions(result: Study, path: Path, seed: int) -> None:
+    """What every network of ``result`` answers within the disc: controls above, then a row for each way to pick."""
     figure = Figure(figsize=(12, 10.6), layout="constrained")
     figure.suptitle(f"Seed {seed}: accuracy on held-out points, and agreement with the dense network", fontsize=12)
     panels = figure.subplots(4, 5)
-    _points(panels[0, 0], found.held_out)
-    controls = {**found.controls, "2-25-25-1 of its own": found.controls[SMALL]}
+    _points(panels[0, 0], result.held_out)
+    controls = {**result.controls, "2-25-25-1 of its own": result.controls[SMALL]}
     for panel, name in zip(panels[0, 1:], (DENSE, OTHER_BATCHES, OTHER_WEIGHTS, "2-25-25-1 of its own"), strict=True):
-        _decisions(panel, name, controls[name], found)
+        _decisions(panel, name, controls[name], result)
     titles = ("A: trained, then pruned", "A + bias", "A, trained on", "B: pruned, then trained", "B + bias")
     for row, case, bias in zip(panels[1:], CASES[::2], CASES[1::2], strict=True):
-        without, compensated = found.pairs[case].networks, found.pairs[bias].networks
+        without, compensated = result.pairs[case].networks, result.pairs[bias].networks
         models = (without[A], compensated[A], without[RETRAINED], without[B], compensated[B])
         for panel, title, model in zip(row, titles, models, strict=True):
-            _decisions(panel, title, model, found)
+            _decisions(panel, title, model, result)
     for panel, name in zip(panels[:, 0], ("not pruned", *map(_named, CASES[::2])), strict=True):
         panel.set_ylabel(name, fontsize=10)
     for panel in panels.flat:
@@ -561,24 +563,24 @@ def _points(panel: Axes, points: Points) -> None:
         panel.scatter(x, y, s=1.5, color=colour, linewidths=0)
 
 
-def _decisions(panel: Axes, title: str, model: nn.Module, found: Study) -> None:
+def _decisions(panel: Axes, title: str, model: nn.Module, result: Study) -> None:
     inputs, _ = grid()
     picture = decide(model, inputs).sigmoid().reshape(GRID, GRID).numpy()
     side = inputs[:GRID, 0].numpy()
     colours = LinearSegmentedColormap.from_list("arms", [BLUE, "white", ORANGE])
     bands = panel.contourf(side, side, picture, levels=[band / 20 for band in range(21)], cmap=colours)
     bands.set_clip_path(Circle((0, 0), RADIUS, transform=panel.transData))
-    accuracy = _quality("", model, found.held_out)[": accuracy"]
-    dense = found.controls[DENSE]
+    accuracy = _quality("", model, result.held_out)[": accuracy"]
+    dense = result.controls[DENSE]
     same = "" if model is dense else f", {agreement(model, dense):.0f} % as dense"
     panel.set_title(f"{title}\n{accuracy:.1f} %{same}", fontsize=9)
 
 
-def draw_weights(found: Study, path: Path, seed: int) -> None:
+def draw_weights(result: Study, path: Path, seed: int) -> None:
     """Each weight that is in both A and B, one against the other; below, dense beside itself on other batches."""
-    rows = [(_named(case), "A", "B", *_placed(found.pairs[case])) for case in CASES[::2]]
-    with_bias = [_placed(found.pairs[case]) for case in CASES[1::2]]
-    controls = [weights(found.controls[name]) for name in (DENSE, OTHER_BATCHES)]
+    rows = [(_named(case), "A", "B", *_placed(result.pairs[case])) for case in CASES[::2]]
+    with_bias = [_placed(result.pairs[case]) for case in CASES[1::2]]
+    controls = [weights(result.controls[name]) for name in (DENSE, OTHER_BATCHES)]
     rows.append(("not pruned, dense twice", DENSE, OTHER_BATCHES, controls[0], controls[1]))
     figure = Figure(figsize=(9.5, 12.4), layout="constrained")
     figure.suptitle(f"Seed {seed}: each weight on one path, and the same weight on the other", fontsize=12)

@@ -42,12 +42,12 @@ def main() -> None:
     parser.add_argument("recipe", choices=SETTINGS)
     parser.add_argument("--epochs", type=int, help="default: those of the committed weights")
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    settings = SETTINGS[given.recipe]
-    if given.epochs:
-        settings = settings.model_copy(update={"epochs": given.epochs})
-    recipe = Recipe.load(Path(__file__).parents[1] / "recipes" / given.recipe)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    settings = SETTINGS[arguments.recipe]
+    if arguments.epochs:
+        settings = settings.model_copy(update={"epochs": arguments.epochs})
+    recipe = Recipe.load(Path(__file__).parents[1] / "recipes" / arguments.recipe)
     splits = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
     model = fresh(recipe)
     assert splits.test is not None
@@ -66,7 +66,7 @@ def main() -> None:
     print(f"train loss           {history.epochs[-1].train_loss:.3f}")
     print(f"validation accuracy  {best.validation_accuracy:.2%}")
     print(f"test accuracy        {evaluate(model, splits.test).accuracy:.2%}")
-    print(f"torch {torch.__version__}, seed {SEED}, {given.threads} threads; wrote {path}")
+    print(f"torch {torch.__version__}, seed {SEED}, {arguments.threads} threads; wrote {path}")
 
 
 def fresh(recipe: Recipe) -> nn.Module:

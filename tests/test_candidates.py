@@ -123,11 +123,11 @@ def test_auto_tries_every_combination_and_a_name_fixes_its_axis() -> None:
 def test_score_is_the_mean_over_samples_and_marks_broken_networks() -> None:
     model = nn.Linear(2, 3)
     batches = [(torch.randn(count, 2), torch.zeros(count, dtype=torch.int64)) for count in (4, 12)]
-    found = score(model, Samples(batches))
+    result = score(model, Samples(batches))
     inputs, labels = (torch.cat(part) for part in zip(*batches, strict=True))
-    assert found.loss == pytest.approx(float(nn.functional.cross_entropy(model(inputs), labels).detach()))
-    assert found.accuracy == float((model(inputs).argmax(1) == 0).float().mean())
-    assert len(found.losses) == 2
+    assert result.loss == pytest.approx(float(nn.functional.cross_entropy(model(inputs), labels).detach()))
+    assert result.accuracy == float((model(inputs).argmax(1) == 0).float().mean())
+    assert len(result.losses) == 2
     with torch.no_grad():
         model.weight.fill_(float("nan"))
     assert score(model, Samples(batches)).loss == float("inf")

@@ -44,8 +44,8 @@ def run_without(modules: list[str], *arguments: str | Path, folder: Path) -> sub
 
 @pytest.fixture
 def project() -> dict[str, Any]:
-    found: dict[str, Any] = read_toml(_ROOT / "pyproject.toml", InputError)["project"]
-    return found
+    result: dict[str, Any] = read_toml(_ROOT / "pyproject.toml", InputError)["project"]
+    return result
 
 
 def test_every_extra_installs_its_modules_and_the_core_none_of_them(project: dict[str, Any]) -> None:
@@ -53,10 +53,10 @@ def test_every_extra_installs_its_modules_and_the_core_none_of_them(project: dic
     core = {Requirement(line).name for line in project["dependencies"]}
     assert extras.MODULES.keys() == set(get_args(extras.Extra))
     for extra, modules in extras.MODULES.items():
-        wanted = {canonicalize_name(distributions[module][0]) for module in modules}
+        expected = {canonicalize_name(distributions[module][0]) for module in modules}
         listed = {Requirement(line).name for line in project["optional-dependencies"][extra]} - {"edgeprune"}
-        assert listed == wanted, extra
-        assert not wanted & core
+        assert listed == expected, extra
+        assert not expected & core
     (everything,) = map(Requirement, project["optional-dependencies"]["all"])
     assert everything.extras == set(extras.MODULES)
 
@@ -107,12 +107,12 @@ def test_a_network_is_built_and_profiled_without_any_extra_but_its_data(tmp_path
 
 @pytest.mark.long
 def test_doctor_lists_optional_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {one.name: one for one in package_checks.optional_packages()}
-    assert all(not one.needed for one in found.values())
-    assert found["pyserial"].state == "ok"
+    results = {one.name: one for one in package_checks.optional_packages()}
+    assert all(not one.needed for one in results.values())
+    assert results["pyserial"].state == "ok"
     monkeypatch.setattr(package_checks, "installed", lambda name: None)
     absent = {one.name: one for one in package_checks.optional_packages()}
-    assert absent.keys() == found.keys()
+    assert absent.keys() == results.keys()
     assert {one.state for one in absent.values()} == {"absent"}
     assert absent["matplotlib"].fix is not None
     assert "matplotlib>=3.8" in absent["matplotlib"].fix
@@ -124,7 +124,7 @@ def test_optional_packages_of_an_installation_are_read_from_its_metadata(
     lines = ["click", 'pyserial>=3.5; extra == "serial"', 'edgeprune[tflite]; extra == "mcu"', 'x; extra == "mcu"']
     monkeypatch.setattr(package_checks, "_PROJECT", tmp_path / "pyproject.toml")
     monkeypatch.setattr("importlib.metadata.requires", lambda name: lines)
-    found = package_checks.optional()
-    assert {extra: [one.name for one in several] for extra, several in found.items() if several} == {
+    result = package_checks.optional()
+    assert {extra: [one.name for one in several] for extra, several in result.items() if several} == {
         "serial": ["pyserial"], "mcu": ["x"],
     }  # fmt: skip

@@ -251,12 +251,12 @@ _COMMANDS: dict[str, list[str]] = {
 }
 
 
-def _check(name: str, found: dict[str, object]) -> None:
+def _check(name: str, result: dict[str, object]) -> None:
     snapshot = json.loads(_SNAPSHOT.read_text(encoding="utf-8"))
     if "UPDATE_MESSAGES" in os.environ:
-        snapshot = {case: found if case == name else snapshot.get(case) for case in (*_CASES, *_COMMANDS)}
+        snapshot = {case: result if case == name else snapshot.get(case) for case in (*_CASES, *_COMMANDS)}
         _SNAPSHOT.write_text(json.dumps(snapshot, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    assert found == snapshot[name]
+    assert result == snapshot[name]
 
 
 @pytest.fixture(autouse=True)

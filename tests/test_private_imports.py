@@ -21,12 +21,12 @@ def _private_imports(tree: ast.AST) -> Iterator[str]:
 
 
 def test_no_test_imports_a_private_name() -> None:
-    found = {
+    results = {
         f"{path.relative_to(_TESTS)}: {name}"
         for path in _TESTS.rglob("*.py")
         for name in _private_imports(ast.parse(path.read_text(encoding="utf-8")))
     }
-    assert found == set()
+    assert results == set()
 
 
 def test_private_names_are_found() -> None:

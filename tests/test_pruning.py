@@ -38,9 +38,9 @@ def test_pruning_with_data_is_more_accurate() -> None:
     model, example, data = _model()
     fresh = torch.randn(64, *example[0].shape[1:], generator=torch.Generator().manual_seed(1))
     errors = []
-    for given in (None, data):
-        pruned = ep.prune(model, example, budget={"macs": 0.6}, data=given)
-        assert pruned.repaired == (() if given is None else ("constants", "least_squares"))
+    for value in (None, data):
+        pruned = ep.prune(model, example, budget={"macs": 0.6}, data=value)
+        assert pruned.repaired == (() if value is None else ("constants", "least_squares"))
         with torch.no_grad():
             errors.append(float((pruned.model.eval()(fresh) - model(fresh)).square().mean()))
     assert errors[1] < errors[0]
@@ -72,15 +72,15 @@ def test_in_place_repair_equals_that_of_a_copy() -> None:
 def test_alignment_and_min_units() -> None:
     model, example, _ = _model()
     pruned = ep.prune(model, example, budget={"macs": 0.5}, options={"align": 4, "min_units": 0.25})
-    left = {}
+    remaining = {}
     for group in ep.groups(model, example):
         if group.frozen is None:
             first = group.producers[0]
-            kept = pruned.plan.kept_indices.get(first.tensor, {}).get(first.dim)
-            if kept is not None and len(group) == int(model.get_parameter(first.tensor).shape[first.dim]):
-                left[group.name] = len(kept), len(group)
-    assert left, "no group was pruned"
-    assert all(kept % 4 == 0 and kept >= 0.25 * units for kept, units in left.values()), left
+            indices = pruned.plan.kept_indices.get(first.tensor, {}).get(first.dim)
+            if indices is not None and len(group) == int(model.get_parameter(first.tensor).shape[first.dim]):
+                remaining[group.name] = len(indices), len(group)
+    assert remaining, "no group was pruned"
+    assert all(count % 4 == 0 and count >= 0.25 * units for count, units in remaining.values()), remaining
 
 
 def test_own_cost_is_a_budget() -> None:

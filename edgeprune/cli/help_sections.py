@@ -88,8 +88,8 @@ class HelpSections(click.Command):
         records = {option.name: record for option in options if (record := option.get_help_record(ctx)) is not None}
         sections: dict[str, list[tuple[str, str]]] = {}
         for topic, names in TOPICS.items():
-            if found := [records.pop(name) for name in names if name in records]:
-                sections[topic] = found
+            if topic_records := [records.pop(name) for name in names if name in records]:
+                sections[topic] = topic_records
         return {**sections, _GENERAL: list(records.values())}
 
 

@@ -192,11 +192,11 @@ def _tick(look: str, style: str, axis: ChartAxis, value: float) -> Markup:
 
 
 def _label(label: ChartLabel) -> Markup:
-    left, top = label.at
-    side = "before" if left > _EDGE_RIGHT else "after" if left < _EDGE_LEFT else "amid"
-    place = f"right:{_n(100 - left)}%" if side == "before" else f"left:{_n(left)}%"
+    x, y = label.at
+    side = "before" if x > _EDGE_RIGHT else "after" if x < _EDGE_LEFT else "amid"
+    place = f"right:{_n(100 - x)}%" if side == "before" else f"left:{_n(x)}%"
     look = f"label {side} {'below' if label.below else 'above'} {label.look}".rstrip()
-    return element("span", label.text, class_=look, style=f"{place};top:{_n(top)}%")
+    return element("span", label.text, class_=look, style=f"{place};top:{_n(y)}%")
 
 
 def _path(points: Sequence[Point]) -> str:

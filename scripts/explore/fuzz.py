@@ -33,20 +33,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--corpus", type=Path, default=Path(".scratch/corpus"))
     parser.add_argument("--findings", type=Path, default=Path(".scratch/findings"))
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    corpus, findings = asked.corpus / asked.reader, asked.findings / asked.reader
+    corpus, findings = requested.corpus / requested.reader, requested.findings / requested.reader
     for folder in (corpus, findings):
         folder.mkdir(parents=True, exist_ok=True)
-    for seed in readers.seeds(asked.reader):
+    for seed in readers.seeds(requested.reader):
         (corpus / hashlib.sha256(seed).hexdigest()[:16]).write_bytes(seed)
     with atheris.instrument_imports(include=["edgeprune", "tomllib", "json.decoder"]):
-        for seed in readers.seeds(asked.reader):  # readers import what they need
+        for seed in readers.seeds(requested.reader):  # readers import what they need
             with suppress(*readers.ALLOWED):
-                readers.READERS[asked.reader](seed)
-    run = _Run(asked.reader, findings, time.monotonic() + asked.seconds)
+                readers.READERS[requested.reader](seed)
+    run = _Run(requested.reader, findings, time.monotonic() + requested.seconds)
     options = [
-        f"-seed={asked.seed}", f"-max_total_time={asked.seconds}", f"-timeout={int(readers.TIME_LIMIT_S)}",
+        f"-seed={requested.seed}", f"-max_total_time={requested.seconds}", f"-timeout={int(readers.TIME_LIMIT_S)}",
         "-max_len=65536", "-len_control=20", "-rss_limit_mb=4096", f"-artifact_prefix={findings}/",
         "-print_final_stats=0", "-verbosity=0",
     ]  # fmt: skip

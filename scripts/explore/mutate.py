@@ -97,40 +97,40 @@ class TimeLimitError(BaseException):
 
 def cases(bundles: Sequence[Path]) -> list[Case]:
     """All cases; in their commands, ``{file}`` is the mutated copy of the file, and ``{}`` the folder that it is in."""
-    root, found = Path(__file__).parents[2], []
+    root, result = Path(__file__).parents[2], []
     seeds = Path(__file__).parent / "seeds"
     for bundle in bundles:
         for file in sorted(path for path in bundle.iterdir() if path.suffix == ".json"):
-            found += [Case("verify", file, ["verify", "{}"]), Case("report", file, ["report", "{}"])]
+            result += [Case("verify", file, ["verify", "{}"]), Case("report", file, ["report", "{}"])]
             if file.name in ("manifest.json", "profile.json", "evaluation.json"):
-                found.append(Case("compare", file, ["compare", "{}", "{}"]))
+                result.append(Case("compare", file, ["compare", "{}", "{}"]))
             if file.name in ("manifest.json", "profile.json"):
-                found.append(Case("compare", file, ["compare", "{file}", "{file}"]))
+                result.append(Case("compare", file, ["compare", "{file}", "{file}"]))
         for file in sorted(path for path in bundle.iterdir() if path.suffix in (".onnx", ".tflite", ".npz")):
-            found += [
+            result += [
                 Case("verify", file, ["verify", "{}"]),
                 Case("profile", file, ["profile", "{}", "--output", "{}/made.json", *_QUICK], _OF_PROFILE),
             ]
-        found += [Case("verify", file, ["verify", "{}"]) for file in bundle.glob("*.sig")]
+        result += [Case("verify", file, ["verify", "{}"]) for file in bundle.glob("*.sig")]
         packed = bundle.with_name(f"{bundle.name}.tar.gz")
         if packed.is_file():
-            found += [
+            result += [
                 Case(command, packed, [command, *arguments], _OF_ARCHIVES)
                 for command, *arguments in (("verify", "{file}"), ("report", "{file}"), ("compare", "{file}", "{file}"))
             ]
-            found.append(Case("profile", packed, ["profile", "{file}", *_QUICK], _OF_PROFILE))
+            result.append(Case("profile", packed, ["profile", "{file}", *_QUICK], _OF_PROFILE))
     models = [file for folder in (*bundles, seeds / "onnx", seeds / "tflite") for file in sorted(folder.iterdir())]
     for file in models:
         if file.suffix == ".onnx":
-            found.append(Case("convert", file, ["convert", "{file}", "{}/made.tflite"], _OF_MODELS))
+            result.append(Case("convert", file, ["convert", "{file}", "{}/made.tflite"], _OF_MODELS))
         if file.suffix == ".tflite":
-            found.append(Case("lint", file, ["lint", "{file}"], _OF_LINT))
+            result.append(Case("lint", file, ["lint", "{file}"], _OF_LINT))
         if file.suffix in (".onnx", ".tflite"):
-            found.append(Case("profile", file, ["profile", "{file}", *_QUICK], _OF_PROFILE))
+            result.append(Case("profile", file, ["profile", "{file}", *_QUICK], _OF_PROFILE))
     for file in (*root.glob("recipes/*/recipe.toml"), *root.glob("targets/*.toml")):
         kind = "recipes" if file.name == "recipe.toml" else "targets"
-        found.append(Case(kind, file, [kind, "show", "{file}"], 0.5))
-    return found
+        result.append(Case(kind, file, [kind, "show", "{file}"], 0.5))
+    return result
 
 
 def main() -> None:
@@ -142,27 +142,32 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--findings", type=Path, default=Path(".scratch/mutations"))
     parser.add_argument("--only", help="Commands that begin with this.")
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    chance, outcome, end = random.Random(asked.seed), Outcome(), time.monotonic() + asked.seconds
-    known = [case for case in cases(asked.bundles) if case.name.startswith(asked.only or "")]
-    asked.findings.mkdir(parents=True, exist_ok=True)
+    chance, outcome, end = random.Random(requested.seed), Outcome(), time.monotonic() + requested.seconds
+    available = [case for case in cases(requested.bundles) if case.name.startswith(requested.only or "")]
+    requested.findings.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        _import_all(known, Path(scratch))
-        for _ in range(asked.count):
+        _import_all(available, Path(scratch))
+        for _ in range(requested.count):
             if time.monotonic() > end:
                 break
-            (case,) = chance.choices(known, [case.weight for case in known])
+            (case,) = chance.choices(available, [case.weight for case in available])
             content = mutations.mutated_file(case.file.name, case.file.read_bytes(), chance)
-            _try(case, content, Path(scratch), outcome, asked.findings, resealed=chance.random() < _RESEALED)
-    counts = {**vars(outcome), "seed": asked.seed, "edgeprune": version("edgeprune"), "python": sys.version.split()[0]}
+            _try(case, content, Path(scratch), outcome, requested.findings, resealed=chance.random() < _RESEALED)
+    counts = {
+        **vars(outcome),
+        "seed": requested.seed,
+        "edgeprune": version("edgeprune"),
+        "python": sys.version.split()[0],
+    }
     print(json.dumps(counts, indent=1))
 
 
-def _import_all(known: Sequence[Case], scratch: Path) -> None:
+def _import_all(available: Sequence[Case], scratch: Path) -> None:
     """Run each command on files as they are: processes that are forked afterwards need not import it."""
-    for name in {case.name for case in known}:
-        case = next(case for case in known if case.name == name)
+    for name in {case.name for case in available}:
+        case = next(case for case in available if case.name == name)
         ended = _judge(_laid_out(case, case.file.read_bytes(), scratch), _MEASURING_S)
         if ended.counter is not None:
             sys.exit(f"{name} fails on {case.file} as it is: {ended.problem}")
@@ -193,14 +198,14 @@ def _try(case: Case, content: bytes, scratch: Path, outcome: Outcome, findings: 
     after = _hashes(folder)
     may_change = _DRAWN if case.name == "report" else frozenset()
     changed = sorted(path for path in before if after.get(path) != before[path] and path not in may_change)
-    left = sorted(after.keys() - before.keys())
+    remaining = sorted(after.keys() - before.keys())
     problem = ended.problem
     if changed:
         outcome.changed_files += 1
         problem = problem or f"changed {changed}"
-    if left and ended.code in _REFUSED:
+    if remaining and ended.code in _REFUSED:
         outcome.left_files += 1
-        problem = problem or f"exit code {ended.code}, but left {left}"
+        problem = problem or f"exit code {ended.code}, but left {remaining}"
     if ended.code is not None:
         outcome.codes[ended.code] += 1
     if ended.counter in ("tracebacks", "crashes"):
@@ -208,10 +213,10 @@ def _try(case: Case, content: bytes, scratch: Path, outcome: Outcome, findings: 
     elif ended.counter is not None:
         setattr(outcome, ended.counter, getattr(outcome, ended.counter) + 1)
     if problem:
-        kept = findings / f"{case.name}-{hashlib.sha256(content).hexdigest()[:10]}"
-        kept.with_suffix(f".{case.file.name}").write_bytes(content)
+        case_file = findings / f"{case.name}-{hashlib.sha256(content).hexdigest()[:10]}"
+        case_file.with_suffix(f".{case.file.name}").write_bytes(content)
         text = f"{case.file}\n{arguments}\n{'resealed' if resealed else ''}\n{problem}"
-        kept.with_suffix(".txt").write_text(text, encoding="utf-8", errors="backslashreplace")
+        case_file.with_suffix(".txt").write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _ended(arguments: list[str]) -> Ending:
@@ -255,16 +260,16 @@ def _judge(arguments: list[str], limit_s: int) -> Ending:
         frame = traceback.extract_tb(problem.__traceback__)[-1]
         place = f"{type(problem).__name__} in {Path(frame.filename).name}:{frame.lineno}"
         return Ending(None, "tracebacks", place, "".join(traceback.format_exception(problem)))
-    said = err.getvalue()
+    output = err.getvalue()
     if code not in _CODES and (code, arguments[0]) != (_DEVICE_FAILED, "profile"):
-        return Ending(code, "wrong_codes", problem=f"exit code {code}: {said}")
-    if _TRACEBACK in out.getvalue() + said:
-        message = f"exit code {code}, a traceback in the message: {out.getvalue()}{said}"
+        return Ending(code, "wrong_codes", problem=f"exit code {code}: {output}")
+    if _TRACEBACK in out.getvalue() + output:
+        message = f"exit code {code}, a traceback in the message: {out.getvalue()}{output}"
         return Ending(code, "not_one_sentence", problem=message)
-    unsafe = [one for one in out.getvalue() + said if not (one.isprintable() or one in "\n\t")]
-    errors = sum(line.startswith("error: ") for line in said.splitlines())
+    unsafe = [one for one in out.getvalue() + output if not (one.isprintable() or one in "\n\t")]
+    errors = sum(line.startswith("error: ") for line in output.splitlines())
     if (code and errors != 1 and arguments[0] not in ("lint", "compare")) or unsafe:
-        return Ending(code, "not_one_sentence", problem=f"exit code {code}, unsafe {unsafe[:5]}: {said}")
+        return Ending(code, "not_one_sentence", problem=f"exit code {code}, unsafe {unsafe[:5]}: {output}")
     return Ending(code)
 
 

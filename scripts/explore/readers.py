@@ -60,12 +60,12 @@ def manifest(content: bytes) -> None:
     from edgeprune.report import budget_output, comparison_output
     from edgeprune.report.comparison import compare
 
-    found = read(_file(content, "manifest/manifest.json"))
-    if found.manifest is not None:
-        found.manifest.to_json()
-        budget_output.render(found.manifest.budgets, found.manifest.metric)
-        budget_output.markdown(found.manifest.budgets, found.manifest.metric)
-    comparison_output.markdown(compare(found, found))
+    result = read(_file(content, "manifest/manifest.json"))
+    if result.manifest is not None:
+        result.manifest.to_json()
+        budget_output.render(result.manifest.budgets, result.manifest.metric)
+        budget_output.markdown(result.manifest.budgets, result.manifest.metric)
+    comparison_output.markdown(compare(result, result))
 
 
 @reader
@@ -77,11 +77,11 @@ def profile(content: bytes) -> None:
     from edgeprune.report.comparison import compare
 
     path = _file(content, "profile/profile.json")
-    found = Profile.load(path)
-    _print(profile_output.render(found))
-    profile_output.describe(found)
-    profile_output.notes(found)
-    chrome_trace.to_json([found])
+    result = Profile.load(path)
+    _print(profile_output.render(result))
+    profile_output.describe(result)
+    profile_output.notes(result)
+    chrome_trace.to_json([result])
     bundle = read(path)
     comparison = compare(bundle, bundle)
     comparison_output.markdown(comparison)
@@ -136,9 +136,9 @@ def lock(content: bytes) -> None:
     """``edgeprune.lock``."""
     from edgeprune.pipeline.lock_file import Lock
 
-    found = Lock(_file(content, "lock/edgeprune.lock"), "digits")
-    found.get("training")
-    found.get("targets", "host")
+    result = Lock(_file(content, "lock/edgeprune.lock"), "digits")
+    result.get("training")
+    result.get("targets", "host")
 
 
 @reader
@@ -226,18 +226,18 @@ def board(content: bytes) -> None:
     lines = board_protocol.LineBuffer()
     half = len(content) // 2
     for line in (*lines.feed(content[:half]), *lines.feed(content[half:])):
-        said = board_protocol.reply(line)
-        if said is None:
+        output = board_protocol.reply(line)
+        if output is None:
             continue
-        board_protocol.error(said)
-        board_protocol.lap_us(said)
+        board_protocol.error(output)
+        board_protocol.lap_us(output)
         for read, key in (
             (board_protocol.results, "results"),
             (board_protocol.layers, "layers"),
             (str, "arena"),
             (str, "model"),
         ):
-            text = board_protocol.bracketed(said, key)
+            text = board_protocol.bracketed(output, key)
             if text is not None:
                 _value_error(partial(read, text))
 

@@ -59,14 +59,14 @@ def test_accuracy_is_that_of_pytorch(tmp_path: Path) -> None:
 
 
 def test_quantized_file_has_float_inputs_and_outputs(tmp_path: Path) -> None:
-    made = quantize(_converted(tmp_path), tmp_path / "int8.tflite", _split(64))
+    result = quantize(_converted(tmp_path), tmp_path / "int8.tflite", _split(64))
     images = next(_split(32).batches(32))[0]
     with torch.no_grad():
         expected = _network()(images).numpy()
-    got = litert.predictor(made.path)(images.numpy())[0]
+    got = litert.predictor(result.path)(images.numpy())[0]
     assert got.dtype == np.float32
-    np.testing.assert_allclose(got, expected, atol=6 * made.outputs[0].scale)
-    steps = got / np.float32(made.outputs[0].scale)
+    np.testing.assert_allclose(got, expected, atol=6 * result.outputs[0].scale)
+    steps = got / np.float32(result.outputs[0].scale)
     np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
 
 

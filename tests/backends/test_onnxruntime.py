@@ -55,12 +55,12 @@ def test_accuracy_of_a_map_of_classes_is_that_of_pytorch(tmp_path: Path) -> None
     labels[3:5] = labels[:, 0] = -100
     with torch.no_grad():
         right, counted = maps(images).argmax(1) == labels, labels != -100
-    found = backend.evaluate(path, TensorSplit(images, labels))
-    assert found.accuracy == pytest.approx(float(right.sum() / counted.sum()))
-    assert (found.samples, found.correct, found.batch_size) == (30, b"", 1)
+    result = backend.evaluate(path, TensorSplit(images, labels))
+    assert result.accuracy == pytest.approx(float(right.sum() / counted.sum()))
+    assert (result.samples, result.correct, result.batch_size) == (30, b"", 1)
     wrong = (counted & ~right).sum((1, 2)) * 30 / counted.sum()
-    assert found.losses == pytest.approx(wrong.tolist())
-    assert np.mean(found.losses) == pytest.approx(1 - found.accuracy)
+    assert result.losses == pytest.approx(wrong.tolist())
+    assert np.mean(result.losses) == pytest.approx(1 - result.accuracy)
     with pytest.raises(DataError, match=r"\(30, 8, 6\).*\(30, 6, 8\)"):
         backend.evaluate(path, TensorSplit(images, labels.mT))
     with pytest.raises(DataError, match="-100"):
@@ -72,12 +72,12 @@ def test_accuracy_is_that_of_pytorch_over_the_whole_split(tmp_path: Path) -> Non
     images, labels = zip(*data.batches(300), strict=True)
     with torch.no_grad():
         expected = float((network()(images[0]).argmax(1) == labels[0]).float().mean())
-    found = backend.evaluate(model(tmp_path, batch=4), data)
-    assert found.accuracy == pytest.approx(expected)
-    assert found.samples == 300
+    result = backend.evaluate(model(tmp_path, batch=4), data)
+    assert result.accuracy == pytest.approx(expected)
+    assert result.samples == 300
     with torch.no_grad():
         correct = (network()(images[0]).argmax(1) == labels[0]).numpy()
-    assert np.unpackbits(np.frombuffer(found.correct, np.uint8), count=300).tolist() == correct.tolist()
+    assert np.unpackbits(np.frombuffer(result.correct, np.uint8), count=300).tolist() == correct.tolist()
 
 
 class _Detector(nn.Module):

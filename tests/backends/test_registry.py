@@ -28,14 +28,14 @@ _CONDITION = re.compile(
 
 
 def test_no_condition_on_a_runtime_outside_backends() -> None:
-    found = [
+    results = [
         f"{path.relative_to(_PACKAGE)}:{number}: {line.strip()}"
         for path in sorted(_PACKAGE.rglob("*.py"))
         if "backends" not in path.relative_to(_PACKAGE).parts
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
         if _CONDITION.search(line)
     ]
-    assert found == []
+    assert results == []
 
 
 def test_every_folder_with_a_backend_file_is_registered() -> None:

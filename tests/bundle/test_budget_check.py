@@ -13,14 +13,14 @@ from edgeprune.errors import BundleError
 
 
 def test_costs_have_an_upper_limit_and_accuracy_a_lower_one() -> None:
-    kept, over = (
+    remaining, over = (
         compare_with_limit("macs", 500, 400, "exact"),
         compare_with_limit("latency_ms.p95", 5.0, 6.5, "measured"),
     )
     good, low = compare_with_limit("accuracy", 0.98, 0.99, "exact"), compare_with_limit("accuracy", 0.98, 0.97, "exact")
-    assert [report.ok for report in (kept, over, good, low)] == [True, False, True, False]
-    assert [report.margin for report in (kept, over, good, low)] == pytest.approx([100, -1.5, 0.01, -0.01])
-    assert missed([kept, over, good, low]) == [over, low]
+    assert [report.ok for report in (remaining, over, good, low)] == [True, False, True, False]
+    assert [report.margin for report in (remaining, over, good, low)] == pytest.approx([100, -1.5, 0.01, -0.01])
+    assert missed([remaining, over, good, low]) == [over, low]
     # A drop of exactly what is allowed: 0.9 - 0.8 is less than 0.1 in floating point.
     assert compare_with_limit("accuracy", 0.9 - 0.1, 0.8, "exact").ok
 
@@ -40,9 +40,9 @@ def test_unknown_value_misses_its_limit() -> None:
 
 
 def test_limits_are_read_from_measured_json(tmp_path: Path) -> None:
-    told = Measurements(budgets=(compare_with_limit("latency_ms.p95", 5.0, 1.0, "measured"),))
-    (tmp_path / "measured.json").write_text(told.to_json())
-    assert Measurements.load(tmp_path) == told
+    output = Measurements(budgets=(compare_with_limit("latency_ms.p95", 5.0, 1.0, "measured"),))
+    (tmp_path / "measured.json").write_text(output.to_json())
+    assert Measurements.load(tmp_path) == output
     assert Measurements.load(tmp_path / "elsewhere") == Measurements()
     for text in ('{"schema": 2}', "{", '{"schema": 1, "budgets": [{"name": "macs"}]}'):
         (tmp_path / "measured.json").write_text(text)

@@ -76,9 +76,9 @@ def test_folder_without_a_bundle_is_refused(tmp_path: Path, packed: pack.PackedB
     ]
     before = sorted(path.name for path in tmp_path.iterdir())
     for path in bad:
-        with pytest.raises(BundleError) as told:
+        with pytest.raises(BundleError) as output:
             read(path)
-        assert str(path) in str(told.value), told.value
+        assert str(path) in str(output.value), output.value
     with pytest.raises(BundleError, match=r"schema 9\b.* 2\b"):
         read(tmp_path / "newer.tar.gz")
     assert sorted(path.name for path in tmp_path.iterdir()) == before

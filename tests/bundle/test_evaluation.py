@@ -30,9 +30,9 @@ def with_accuracy(manifest: Manifest, accuracy: float, samples: int) -> Manifest
 
 
 def test_results_survive_writing_and_reading() -> None:
-    found = Evaluation.parse(results().to_json().encode(), where="x")
-    assert found == results()
-    assert found.bits.bit_count() == 7
+    result = Evaluation.parse(results().to_json().encode(), where="x")
+    assert result == results()
+    assert result.bits.bit_count() == 7
     losses = Evaluation(split_sha256="a" * 64, samples=130, losses=(0.5, 0.25, 1.0), batch_size=64)
     assert Evaluation.parse(losses.to_json().encode(), where="x") == losses
 
@@ -79,8 +79,8 @@ def test_a_folder_and_its_archive_hold_the_same_results(tmp_path: Path, manifest
 def test_results_that_contradict_the_manifest_are_refused(
     tmp_path: Path, manifest: Manifest, accuracy: float, samples: int
 ) -> None:
-    told = with_accuracy(manifest, accuracy, samples)
-    packed = pack.write(tmp_path / "digits-host", {"model.onnx": b"1", NAME: results().to_json()}, told)
+    output = with_accuracy(manifest, accuracy, samples)
+    packed = pack.write(tmp_path / "digits-host", {"model.onnx": b"1", NAME: results().to_json()}, output)
     for path in (packed.folder, packed.archive):
         with pytest.raises(BundleError, match=NAME):
             read(path)

@@ -18,13 +18,13 @@ _VERDICT = BudgetReport(name="latency_ms.p50", limit=2.0, value=1.0, margin=1.0,
 def test_added_file_is_hashed_and_other_files_stay(tmp_path: Path) -> None:
     measurements.replace(tmp_path, {"profile.json": "{}", "a.html": "a"}, [_VERDICT])
     measurements.replace(tmp_path, {"a.html": "ü"})
-    found = Measurements.load(tmp_path)
-    assert list(found.files) == ["a.html", "profile.json"]
-    for path, entry in found.files.items():
+    result = Measurements.load(tmp_path)
+    assert list(result.files) == ["a.html", "profile.json"]
+    for path, entry in result.files.items():
         content = (tmp_path / path).read_bytes()
         assert (entry.sha256, entry.bytes) == (hashlib.sha256(content).hexdigest(), len(content))
     assert (tmp_path / "a.html").read_text(encoding="utf-8") == "ü"
-    assert found.budgets == (_VERDICT,)
+    assert result.budgets == (_VERDICT,)
 
 
 def test_added_file_invalidates_the_signature(tmp_path: Path) -> None:

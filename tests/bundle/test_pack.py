@@ -150,8 +150,8 @@ def test_a_kill_at_any_moment_leaves_a_whole_bundle(tmp_path: Path, manifest: Ma
         with tarfile.open(dist / "b.tar.gz") as archive:
             read = [archive.extractfile(member) for member in archive.getmembers()]
             assert len({file.read() for file in read if file is not None}) == 2  # one text and the manifest
-    left = [path for path in dist.iterdir() if path.name.endswith(".tmp")]
-    for path in left:
+    remaining = [path for path in dist.iterdir() if path.name.endswith(".tmp")]
+    for path in remaining:
         os.utime(path, (0, 0))
     pack.write(dist / "b", {"a": "1"}, manifest)
     assert {path.name for path in dist.iterdir()} == {"b", "b.tar.gz"}

@@ -22,54 +22,56 @@ _PROVENANCE = Provenance(
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, Any]:
+def document() -> dict[str, Any]:
     values: dict[str, Any] = json.loads(sbom.text("digits-host", _PROVENANCE, epoch=1_700_000_000))
     return values
 
 
-def test_sbom_has_the_required_fields(told: dict[str, Any]) -> None:
+def test_sbom_has_the_required_fields(document: dict[str, Any]) -> None:
     """The official schema found nothing to complain of, with jsonschema 4; these are its requirements that apply."""
-    assert (told["bomFormat"], told["specVersion"], told["version"]) == ("CycloneDX", "1.6", 1)
-    assert re.fullmatch(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", told["serialNumber"])
-    assert told["metadata"]["timestamp"] == "2023-11-14T22:13:20Z"
-    assert told.keys() <= {
+    assert (document["bomFormat"], document["specVersion"], document["version"]) == ("CycloneDX", "1.6", 1)
+    assert re.fullmatch(
+        r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", document["serialNumber"]
+    )
+    assert document["metadata"]["timestamp"] == "2023-11-14T22:13:20Z"
+    assert document.keys() <= {
         "$schema", "bomFormat", "specVersion", "serialNumber", "version", "metadata", "components", "dependencies",
     }  # fmt: skip
     kinds = {"library", "platform", "data", "file"}
-    for component in told["components"]:
+    for component in document["components"]:
         assert component["type"] in kinds
         assert component["name"]
         assert set(component) <= {"type", "bom-ref", "name", "version", "purl", "licenses", "hashes"}
-        for found in component.get("hashes", ()):
-            assert found["alg"] == "SHA-256"
-            assert re.fullmatch(r"[0-9a-f]{64}", found["content"])
-    references = [component["bom-ref"] for component in told["components"]]
-    references.append(told["metadata"]["component"]["bom-ref"])
+        for item in component.get("hashes", ()):
+            assert item["alg"] == "SHA-256"
+            assert re.fullmatch(r"[0-9a-f]{64}", item["content"])
+    references = [component["bom-ref"] for component in document["components"]]
+    references.append(document["metadata"]["component"]["bom-ref"])
     assert len(set(references)) == len(references)
-    for dependency in told["dependencies"]:
+    for dependency in document["dependencies"]:
         assert {dependency["ref"], *dependency["dependsOn"]} <= set(references)
 
 
-def test_packages_have_their_versions_and_what_they_need(told: dict[str, Any]) -> None:
-    by_name = {component["name"]: component for component in told["components"]}
+def test_packages_have_their_versions_and_what_they_need(document: dict[str, Any]) -> None:
+    by_name = {component["name"]: component for component in document["components"]}
     torch = version("torch")
     assert by_name["torch"]["version"] == torch
     assert by_name["torch"]["purl"] == f"pkg:pypi/torch@{quote(torch)}"
     assert "+" not in by_name["torch"]["purl"]
     assert by_name["python"]["version"] == "3.11.7"
     assert by_name["sympy"]["version"] == version("sympy")  # torch needs it, nothing names it
-    needs = {dependency["ref"]: dependency["dependsOn"] for dependency in told["dependencies"]}
+    needs = {dependency["ref"]: dependency["dependsOn"] for dependency in document["dependencies"]}
     assert by_name["sympy"]["purl"] in needs[by_name["torch"]["purl"]]
     assert by_name["numpy"]["licenses"][0]["expression"].startswith("BSD-3-Clause")
     assert "pytest" not in by_name  # of an extra
 
 
-def test_inputs_have_their_hashes(told: dict[str, Any]) -> None:
-    by_name = {component["name"]: component for component in told["components"]}
+def test_inputs_have_their_hashes(document: dict[str, Any]) -> None:
+    by_name = {component["name"]: component for component in document["components"]}
     assert by_name["weights"]["hashes"] == [{"alg": "SHA-256", "content": "1" * 64}]
     assert (by_name["weights"]["type"], by_name["data"]["type"]) == ("file", "data")
-    bundle = told["metadata"]["component"]["bom-ref"]
-    (of_bundle,) = [one["dependsOn"] for one in told["dependencies"] if one["ref"] == bundle]
+    bundle = document["metadata"]["component"]["bom-ref"]
+    (of_bundle,) = [one["dependsOn"] for one in document["dependencies"] if one["ref"] == bundle]
     assert {"input:weights", "input:data"} <= set(of_bundle)
 
 
@@ -83,5 +85,5 @@ def test_sbom_differs_only_with_its_content() -> None:
 
 
 def test_packages_that_are_not_installed_are_left_out() -> None:
-    found = sbom.installed(["numpy", "No_Such.Package"])
-    assert found.keys() == {"numpy"}
+    result = sbom.installed(["numpy", "No_Such.Package"])
+    assert result.keys() == {"numpy"}

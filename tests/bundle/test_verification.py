@@ -129,8 +129,8 @@ def _change_measured(folder: Path) -> None:
 
 
 def _change_manifest(folder: Path) -> None:
-    told = (folder / "manifest.json").read_text()
-    (folder / "manifest.json").write_text(told.replace('"macs": 499', '"macs": 400'))
+    output = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(output.replace('"macs": 499', '"macs": 400'))
 
 
 def _link_manifest(folder: Path) -> None:
@@ -148,7 +148,7 @@ def _no_manifest(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "text"),
     [
         (_change, ("model.onnx",)),
         (_lengthen, ("empty",)),
@@ -168,12 +168,12 @@ def _no_manifest(folder: Path) -> None:
     ],
 )
 def test_every_change_of_a_folder_is_reported(
-    packed: PackedBundle, damage: Callable[[Path], None], told: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    packed: PackedBundle, damage: Callable[[Path], None], text: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(packed.folder)
     assert run(["verify", str(packed.folder)]) == 3
     message = capsys.readouterr().err
-    assert all(part in message for part in told), message
+    assert all(part in message for part in text), message
 
 
 def test_all_problems_are_in_one_error(packed: PackedBundle) -> None:
@@ -232,7 +232,7 @@ def test_paths_in_a_manifest_that_leave_the_bundle(packed: PackedBundle, path: s
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('{"schema": 3}', r"schema 3\b.* 2\b"),
         ('{"schema": 1, "schema": 1}', "'schema'"),
@@ -245,9 +245,9 @@ def test_paths_in_a_manifest_that_leave_the_bundle(packed: PackedBundle, path: s
         (" " * (17 << 20), "17,825,792"),
     ],
 )
-def test_invalid_manifests_are_refused(packed: PackedBundle, text: str, told: str) -> None:
+def test_invalid_manifests_are_refused(packed: PackedBundle, text: str, message: str) -> None:
     (packed.folder / "manifest.json").write_text(text)
-    with pytest.raises(BundleError, match=told):
+    with pytest.raises(BundleError, match=message):
         verify(packed.folder)
 
 
@@ -323,12 +323,12 @@ def _compress(content: bytes) -> bytes:
 
 def _members(packed: PackedBundle) -> list[tuple[tarfile.TarInfo, bytes]]:
     with tarfile.open(packed.archive) as opened:
-        found = []
+        results = []
         for member in opened.getmembers():
             file = opened.extractfile(member)
             assert file is not None
-            found.append((member, file.read()))
-        return found
+            results.append((member, file.read()))
+        return results
 
 
 def _rewrite(packed: PackedBundle, members: list[tuple[tarfile.TarInfo, bytes]], behind: bytes = b"") -> None:
@@ -414,7 +414,7 @@ def _nothing(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "text"),
     [
         (_renamed(f"{_ROOT}/../../x"), (f"'{_ROOT}/../../x'",)),
         (_renamed("/etc/cron.d/x"), ("'/etc/cron.d/x'",)),
@@ -442,7 +442,7 @@ def test_every_change_of_an_archive_is_reported(
     packed: PackedBundle,
     tmp_path: Path,
     change: Callable[[list[tuple[tarfile.TarInfo, bytes]]], None],
-    told: tuple[str, ...],
+    text: tuple[str, ...],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     members = _members(packed)
@@ -451,7 +451,7 @@ def test_every_change_of_an_archive_is_reported(
     before = sorted(tmp_path.rglob("*"))
     assert run(["verify", str(packed.archive)]) == 3
     message = capsys.readouterr().err
-    assert all(part in message for part in told), message
+    assert all(part in message for part in text), message
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -562,13 +562,13 @@ def test_any_bytes_in_an_archive_are_an_error(small: Path, changes: list[tuple[i
     path = small.with_name("fuzzed.tar.gz")
     path.write_bytes(bytes(content) if compressed else _compress(bytes(content)))
     try:
-        _, found = archive.read(path)
+        _, result = archive.read(path)
     except BundleError as problem:
-        told = str(problem)
-        assert "fuzzed.tar.gz" in told
+        message = str(problem)
+        assert "fuzzed.tar.gz" in message
         assert content != whole
         return
-    assert found != text or compressed or content == whole
+    assert result != text or compressed or content == whole
 
 
 @pytest.mark.parametrize("step", [1, 3])
@@ -614,9 +614,9 @@ def test_verification_returns_the_signer(packed: PackedBundle, keys: Path, capsy
     assert packed.archive.read_bytes() == unsigned
     for path in (packed.folder, packed.archive):
         assert run(["verify", str(path), "--allowed-signers", str(keys / "ours.allowed"), "--json"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert told["signer"]["principal"] == "ours@example.org"
-        assert told["signer"]["key"].startswith("ED25519 SHA256:")
+        values = json.loads(capsys.readouterr().out)
+        assert values["signer"]["principal"] == "ours@example.org"
+        assert values["signer"]["key"].startswith("ED25519 SHA256:")
         assert run(["verify", str(path)]) == 0
         assert "give --allowed-signers to check the signer" in capsys.readouterr().out
 
@@ -643,9 +643,9 @@ def test_a_signer_may_be_allowed_for_something_else(packed: PackedBundle, keys: 
     sign(packed.folder, keys / "ours")
     public, allowed = (keys / "ours.pub").read_text(), tmp_path / "allowed"
     allowed.write_text(f'ship@example.org namespaces="edgeprune-manifest,edgeprune-measured" {public}')
-    found = verify(packed.folder, allowed).signer
-    assert found is not None
-    assert found.principal == "ship@example.org"
+    result = verify(packed.folder, allowed).signer
+    assert result is not None
+    assert result.principal == "ship@example.org"
     for refused in ('namespaces="git"', 'valid-before="20200101"'):
         allowed.write_text(f"ship@example.org {refused} {public}")
         with pytest.raises(BundleError, match=rf"ED25519 .*{allowed}"):
@@ -679,8 +679,8 @@ def test_a_signature_over_another_file_is_refused(packed: PackedBundle, keys: Pa
 def test_signature_of_measurements_does_not_sign_a_manifest(packed: PackedBundle, keys: Path) -> None:
     from edgeprune.bundle import signature
 
-    made = signature.sign((packed.folder / "manifest.json").read_bytes(), "measured.json", keys / "ours")
-    (packed.folder / "manifest.json.sig").write_bytes(made)
+    result = signature.sign((packed.folder / "manifest.json").read_bytes(), "measured.json", keys / "ours")
+    (packed.folder / "manifest.json.sig").write_bytes(result)
     with pytest.raises(BundleError, match=r"manifest\.json\.sig .*manifest\.json:"):
         verify(packed.folder)
 

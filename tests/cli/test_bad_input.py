@@ -166,7 +166,7 @@ _CASES = {
 def test_bad_input_prints_one_error_and_its_exit_code(
     case: str, recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spoil, arguments, code, told = _CASES[case]
+    spoil, arguments, code, output = _CASES[case]
     if spoil is not None:
         spoil(recipe)
     named = [] if arguments[:1] == ["digit"] else ["tiny"]
@@ -175,20 +175,20 @@ def test_bad_input_prints_one_error_and_its_exit_code(
     assert printed.out == ""
     assert printed.err.count("error: ") == 1
     assert "Traceback" not in printed.err
-    for part in told:
+    for part in output:
         assert part in printed.err
     assert not (recipe.parent / "dist").exists()
 
 
 def test_an_unreachable_budget_names_the_closest_value(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["build", "tiny", "--budget", "macs=10"]) == 4
-    told = re.search(r"macs: 10 \D*([\d,]+)", capsys.readouterr().err)
-    assert told is not None
-    assert int(told[1].replace(",", "")) > 10
+    output = re.search(r"macs: 10 \D*([\d,]+)", capsys.readouterr().err)
+    assert output is not None
+    assert int(output[1].replace(",", "")) > 10
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["build", "--model", "net:make"], "--model needs --data and --input"),
         (["build", "digits", "--model", "net:make", "--data", "net:data", "--input", "1,3"], "not both"),
@@ -202,9 +202,9 @@ def test_an_unreachable_budget_names_the_closest_value(recipe: Path, capsys: pyt
         (["targets", "show"], "TARGET"),
     ],
 )
-def test_wrong_usage_exits_with_2(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_exits_with_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2
     printed = capsys.readouterr()
     assert printed.err.startswith("error: ")
-    assert told in printed.err
+    assert message in printed.err
     assert printed.out == ""

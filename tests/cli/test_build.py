@@ -24,8 +24,8 @@ from tests.cli.own import ARGUMENTS, NETWORK
 @pytest.mark.long
 def test_own_network_is_built_into_a_bundle(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*ARGUMENTS, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    manifest = told["manifest"]
+    values = json.loads(capsys.readouterr().out)
+    manifest = values["manifest"]
     assert (manifest["recipe"], manifest["target"]) == ("net-make", "board")
     dense, pruned = manifest["metrics"]["dense"], manifest["metrics"]["pruned"]
     assert pruned["macs"] <= 0.4 * dense["macs"]
@@ -38,39 +38,39 @@ def test_own_network_is_built_into_a_bundle(own: Path, capsys: pytest.CaptureFix
     assert manifest["equivalence"]["verified"]
     assert manifest["equivalence"]["max_error"] < 1e-5
     assert dense["samples"] == manifest["metrics"]["shipped"]["samples"] == 60
-    assert {row["key"] for row in told["table"]} >= {
+    assert {row["key"] for row in values["table"]} >= {
         "macs", "params", "file_bytes", "accuracy", "latency_ms.p50", "peak_memory_bytes",
     }  # fmt: skip
-    folder = Path(told["folder"])
+    folder = Path(values["folder"])
     assert folder == own / "dist" / "net-make-board"
-    found = ReportData.load(folder)
-    assert sum(layer.macs[0] for layer in found.layers) == dense["macs"]
-    assert sum(layer.macs[1] for layer in found.layers) == pruned["macs"]
-    assert [len(group.remaining_scores) for group in found.groups] == [
-        0 if group.frozen else group.remaining_units for group in found.groups
+    result = ReportData.load(folder)
+    assert sum(layer.macs[0] for layer in result.layers) == dense["macs"]
+    assert sum(layer.macs[1] for layer in result.layers) == pruned["macs"]
+    assert [len(group.remaining_scores) for group in result.groups] == [
+        0 if group.frozen else group.remaining_units for group in result.groups
     ]
-    assert [epoch.phase for epoch in found.epochs] == [1, 1]
+    assert [epoch.phase for epoch in result.epochs] == [1, 1]
     pairs, shipped_accuracy = manifest["pairs"], manifest["metrics"]["shipped"]["accuracy"]
     assert pairs["lost"] - pairs["gained"] == round(60 * (dense["accuracy"] - shipped_accuracy))
-    assert told["warnings"] == json.loads(
+    assert values["warnings"] == json.loads(
         json.dumps([dataclasses.asdict(warning) for warning in result_warnings(Manifest.load(folder))])
     )
     training = manifest["training"]
     assert (training["epochs"], training["batch_size"], training["automatic"]) == (2, 32, ["optimizer", "lr"])
     assert f"peak learning rate {training['lr']:g} (range test)" in (folder / "report.html").read_text()
     assert training["accuracy"] == max(
-        training["start_accuracy"], *(epoch.validation_accuracy for epoch in found.epochs)
+        training["start_accuracy"], *(epoch.validation_accuracy for epoch in result.epochs)
     )
-    assert found.sensitivity is not None
-    assert found.sensitivity.samples == 10  # 64 over two groups and three ratios
-    assert [(curve.group, [point.remaining_units for point in curve.points]) for curve in found.sensitivity.groups] == [
-        (group.name, [9, 6, 3]) for group in found.groups if group.frozen is None
-    ]
+    assert result.sensitivity is not None
+    assert result.sensitivity.samples == 10  # 64 over two groups and three ratios
+    assert [
+        (curve.group, [point.remaining_units for point in curve.points]) for curve in result.sensitivity.groups
+    ] == [(group.name, [9, 6, 3]) for group in result.groups if group.frozen is None]
     assert {"report.json", "plan.json"} <= manifest["files"].keys()
     shipped, evaluation = manifest["metrics"]["shipped"], read(folder).evaluation
     assert evaluation is not None
     assert evaluation.bits.bit_count() / evaluation.samples == shipped["accuracy"]
-    assert read(Path(told["archive"])).evaluation == evaluation
+    assert read(Path(values["archive"])).evaluation == evaluation
     assert "report.html" not in manifest["files"]  # it tells timings, as profile.json does
     assert (folder / "report.html").read_text() == report_page.of_bundle(folder)
     state = load_file(folder / "weights.safetensors")
@@ -78,9 +78,9 @@ def test_own_network_is_built_into_a_bundle(own: Path, capsys: pytest.CaptureFix
         sum(tensor.numel() for name, tensor in state.items() if "running" not in name and "num_" not in name)
         == (pruned["params"])
     )
-    with tarfile.open(told["archive"]) as archive:
+    with tarfile.open(values["archive"]) as archive:
         assert {f"net-make-board/{name}" for name in (*manifest["files"], "manifest.json")} == set(archive.getnames())
-    assert verify(folder).manifest == verify(Path(told["archive"])).manifest
+    assert verify(folder).manifest == verify(Path(values["archive"])).manifest
     used = {part["name"]: part for part in json.loads((folder / "sbom.json").read_text())["components"]}
     assert used["torch"]["version"] == manifest["provenance"]["packages"]["torch"]
     hashes = {name: part["hashes"][0]["content"] for name, part in used.items() if "hashes" in part}
@@ -133,12 +133,12 @@ def test_python_and_command_line_build_the_same(own: Path, capsys: pytest.Captur
     assert (
         run(["build", "digits", "--epochs", "0", "--set", "prune.samples=64", "--target", "board.toml", "--json"]) == 0
     )
-    told = json.loads(capsys.readouterr().out)
+    values = json.loads(capsys.readouterr().out)
     recipe = edgeprune.Recipe.load("digits").override({"training.epochs": 0, "prune.samples": 64})
     result = edgeprune.build(recipe, own / "board.toml")
     assert all(stage.cached for stage in result.stages)
-    assert str(result.folder) == told["folder"]
-    assert result.manifest.model_dump(mode="json") == told["manifest"]
+    assert str(result.folder) == values["folder"]
+    assert result.manifest.model_dump(mode="json") == values["manifest"]
     module = edgeprune.Plan.load(result.folder / "plan.json")
     assert module.after.macs == result.manifest.metrics.pruned.macs
 
@@ -146,7 +146,7 @@ def test_python_and_command_line_build_the_same(own: Path, capsys: pytest.Captur
 @pytest.mark.long
 def test_nan_loss_stops_the_build_with_an_error(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*ARGUMENTS, "--set", "training.lr=1e38"]) == 1
-    told = capsys.readouterr().err
-    assert "loss became" in told or "not finite" in told
-    assert "training.lr" in told
+    output = capsys.readouterr().err
+    assert "loss became" in output or "not finite" in output
+    assert "training.lr" in output
     assert not (own / "dist").exists()

@@ -52,12 +52,12 @@ def _calibrate(*more: str) -> int:
 @pytest.mark.long
 def test_a_table_is_made_that_predicts_the_network(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _calibrate("--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    values = json.loads(capsys.readouterr().out)
     table = load_table(Target.load("here.toml"))
-    assert (folder / told["table"]).is_file()
-    assert told["layers"] == len(table.grids) == 3
-    assert told["target"] == table.target == "here"
-    dense, half = told["networks"]
+    assert (folder / values["table"]).is_file()
+    assert values["layers"] == len(table.grids) == 3
+    assert values["target"] == table.target == "here"
+    dense, half = values["networks"]
     assert dense["measured_ms"] == {"value": table.rests[0].measured_ms, "kind": "measured"}
     assert dense["predicted_ms"]["kind"] == "estimated"
     assert dense["error"] == pytest.approx(0)

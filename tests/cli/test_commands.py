@@ -85,17 +85,17 @@ def test_inspect_prints_groups_frozen_groups_and_costs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["inspect", "digits", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["groups"]
-    assert all(group["units"] > 0 for group in told["groups"])
-    assert all(entry["reason"] for entry in told["frozen"])
-    assert sum(layer["macs"] for layer in told["layers"]) == told["macs"]
-    frozen = told["never_removed"]
-    assert all(0 < frozen[name] < told[name] for name in frozen)
+    values = json.loads(capsys.readouterr().out)
+    assert values["groups"]
+    assert all(group["units"] > 0 for group in values["groups"])
+    assert all(entry["reason"] for entry in values["frozen"])
+    assert sum(layer["macs"] for layer in values["layers"]) == values["macs"]
+    frozen = values["never_removed"]
+    assert all(0 < frozen[name] < values[name] for name in frozen)
     assert run(["inspect", "digits"]) == 0
     printed = capsys.readouterr().out
-    assert told["groups"][0]["name"] in printed
-    assert f"{frozen['macs'] / told['macs']:.1%} of the MACs" in printed
+    assert values["groups"][0]["name"] in printed
+    assert f"{frozen['macs'] / values['macs']:.1%} of the MACs" in printed
     assert list(tmp_path.iterdir()) == []
 
 
@@ -104,16 +104,16 @@ def test_inspect_draws_the_coupling(tmp_path: Path, capsys: pytest.CaptureFixtur
     path = tmp_path / "new" / "coupling.svg"
     assert run(["inspect", "digits", "--svg", str(path), "--json"]) == 0
     printed = capsys.readouterr()
-    drawn = path.read_text(encoding="utf-8")
-    told = json.loads(printed.out)
-    assert all(f">{layer['name']}</text>" in drawn for layer in told["layers"])
-    assert all(f">{group['name']}, {group['units']} unit" in drawn for group in told["groups"])
+    samples = path.read_text(encoding="utf-8")
+    values = json.loads(printed.out)
+    assert all(f">{layer['name']}</text>" in samples for layer in values["layers"])
+    assert all(f">{group['name']}, {group['units']} unit" in samples for group in values["groups"])
     assert str(path) in printed.err
     assert run(["inspect", "digits"]) == 0
     assert "●" in capsys.readouterr().out
     assert run(["inspect", "digits", "--svg", str(path / "below-a-file.svg")]) == 2
     assert "cannot write" in capsys.readouterr().err
-    assert [found.name for found in path.parent.iterdir()] == ["coupling.svg"]
+    assert [item.name for item in path.parent.iterdir()] == ["coupling.svg"]
 
 
 def test_every_public_name_loads() -> None:

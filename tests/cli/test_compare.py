@@ -67,8 +67,8 @@ def test_paired_loss_fails_and_undecided_limit_follows_the_option(
     # Folders and archives hold the same results.
     for one, other in ((base, worse), (f"{base}.tar.gz", f"{worse}.tar.gz")):
         assert run(["compare", str(one), str(other), *limit, "--undecided", "pass", "--json"]) == 4
-        told = json.loads(capsys.readouterr().out)
-        assert (told["failed"], told["undecided"], told["passed"]) == (["accuracy"], [], False)
+        values = json.loads(capsys.readouterr().out)
+        assert (values["failed"], values["undecided"], values["passed"]) == (["accuracy"], [], False)
     close = ["compare", str(base), str(worse), "--fail-on", "accuracy:-4%"]
     junit = tmp_path / "compare.xml"
     assert run([*close, "--junit", str(junit)]) == 4

@@ -30,13 +30,13 @@ def test_no_figure_is_cut(width: int, monkeypatch: pytest.MonkeyPatch, capsys: p
 @pytest.mark.parametrize("width", [60, 80])
 def test_table_of_a_build_fits(width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    made, measured = manifest(), profile()
-    print_rich(build_table.render(made, measured))
-    print_rich(budget_output.render(made.budgets))
+    result, measured = manifest(), profile()
+    print_rich(build_table.render(result, measured))
+    print_rich(budget_output.render(result.budgets))
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= width
     assert "…" not in printed
-    for row in build_table.rows(made, measured):
+    for row in build_table.rows(result, measured):
         assert row.change in printed
         assert all(text in printed for text in row.texts)
 
@@ -62,9 +62,9 @@ def test_summary_of_targets_cuts_no_cell(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    made = build_summary.FinishedBuild(manifest(), profile(), manifest().budgets)
+    result = build_summary.FinishedBuild(manifest(), profile(), manifest().budgets)
     outcomes = [
-        build_summary.BuildOutcome("raspberry-pi-zero-2w", 0, None, made),
+        build_summary.BuildOutcome("raspberry-pi-zero-2w", 0, None, result),
         build_summary.BuildOutcome("jetson-orin-nano", 3, "failed"),
     ]
     print_rich(build_summary.render(outcomes))
@@ -83,9 +83,9 @@ def test_candidate_table_names_every_figure(
         criterion="fisher", selection="global", balance=0, align=8, macs=0.474, loss=1.072, accuracy=0.5, chosen=True
     )
     trained = plan.model_copy(update={"trained_loss": 0.5, "trained_accuracy": 0.75})
-    made = manifest()
+    result = manifest()
     for plans, heads in (([plan], ["loss", "accuracy"]), ([plan, trained], ["loss", "accuracy"] * 2)):
-        rendered = candidate_table.render(made.model_copy(update={"candidates": plans}))
+        rendered = candidate_table.render(result.model_copy(update={"candidates": plans}))
         print_rich(rendered)
         lines = capsys.readouterr().out.splitlines()
         assert max(map(len, lines)) <= 80

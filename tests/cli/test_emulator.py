@@ -19,10 +19,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_list_has_emulators_and_their_folders(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["emulator", "--json"]) == 0
-    (told,) = json.loads(capsys.readouterr().out)
-    assert told["device"] == "emulator:raspberry-pi-4"
-    assert told["installed"] is None
-    assert told["folder"] == str(cache / "edgeprune" / "emulators" / "raspberry-pi-4")
+    (output,) = json.loads(capsys.readouterr().out)
+    assert output["device"] == "emulator:raspberry-pi-4"
+    assert output["installed"] is None
+    assert output["folder"] == str(cache / "edgeprune" / "emulators" / "raspberry-pi-4")
     assert run(["emulator", "list"]) == 0
     assert "Raspberry Pi 4 Model B" in capsys.readouterr().out
 
@@ -51,8 +51,8 @@ def test_failed_download_reports_the_message_of_apt(
     (cache / "apt.conf").write_text(f'Dir::Etc::sourcelist "{cache}/none"; Dir::Etc::sourceparts "{cache}/none";\n')
     monkeypatch.setenv("APT_CONFIG", str(cache / "apt.conf"))
     assert run(["emulator", "install", "raspberry-pi-4"]) == 5
-    said = capsys.readouterr().err
-    assert "apt-get cannot download python3:arm64" in said
-    assert "Unable to locate package" in said
-    left = {path.name for path in (cache / "edgeprune" / "emulators").iterdir()}
-    assert left == {".raspberry-pi-4.lock", ".raspberry-pi-4.download"}
+    output = capsys.readouterr().err
+    assert "apt-get cannot download python3:arm64" in output
+    assert "Unable to locate package" in output
+    remaining = {path.name for path in (cache / "edgeprune" / "emulators").iterdir()}
+    assert remaining == {".raspberry-pi-4.lock", ".raspberry-pi-4.download"}

@@ -15,23 +15,23 @@ _QUICK = [*ARGUMENTS, "--epochs", "0", "--json"]
 
 
 def verdicts(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
-    return {found["name"]: found for found in json.loads(capsys.readouterr().out)["budgets"]}
+    return {item["name"]: item for item in json.loads(capsys.readouterr().out)["budgets"]}
 
 
 @pytest.mark.long
 def test_every_limit_has_its_verdict(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     budgets = ("accuracy=drop 100%", "file_bytes=0.9", "latency_ms.p95=10s", "memory_bytes=1GB", "require=measured")
-    given = [word for budget in budgets for word in ("--budget", budget)]
-    assert run([*_QUICK, *given]) == 0
-    found = verdicts(capsys)
-    kinds = {name: report["kind"] for name, report in found.items()}
+    inputs = [word for budget in budgets for word in ("--budget", budget)]
+    assert run([*_QUICK, *inputs]) == 0
+    result = verdicts(capsys)
+    kinds = {name: report["kind"] for name, report in result.items()}
     assert kinds == {
         "macs": "exact", "accuracy": "exact", "file_bytes": "exact",
         "latency_ms.p95": "measured", "memory_bytes": "measured",
     }  # fmt: skip
-    assert all(report["ok"] for report in found.values())
-    assert found["latency_ms.p95"]["limit"] == 10_000
-    assert found["latency_ms.p95"]["margin"] == 10_000 - found["latency_ms.p95"]["value"]
+    assert all(report["ok"] for report in result.values())
+    assert result["latency_ms.p95"]["limit"] == 10_000
+    assert result["latency_ms.p95"]["margin"] == 10_000 - result["latency_ms.p95"]["value"]
     folder = shared_own / "dist" / "net-make-board"
     manifest, measured = (json.loads((folder / f"{name}.json").read_text()) for name in ("manifest", "measured"))
     # What changes from run to run is no part of what repeats.
@@ -45,8 +45,8 @@ def test_every_limit_has_its_verdict(shared_own: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.long
 def test_a_missed_limit_ends_with_4_and_says_by_how_much(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["--budget", "accuracy=1.0", "--budget", "latency_ms.p50=1us", "--budget", "file_bytes=100B"]
-    assert run([*_QUICK[:-1], *given]) == 4
+    inputs = ["--budget", "accuracy=1.0", "--budget", "latency_ms.p50=1us", "--budget", "file_bytes=100B"]
+    assert run([*_QUICK[:-1], *inputs]) == 4
     printed = capsys.readouterr()
     table = {cells[0]: cells for line in printed.out.splitlines() if (cells := line.split())}
     for name in ("accuracy", "latency_ms.p50", "file_bytes"):
@@ -67,17 +67,17 @@ def test_evidence_that_is_too_weak_is_refused(shared_own: Path, capsys: pytest.C
     )
     build = ["other.toml" if word == "board.toml" else word for word in _QUICK]
     assert run([*build, "--budget", "latency_ms.p95=10s"]) == 0
-    found = verdicts(capsys)["latency_ms.p95"]
-    assert (found["kind"], found["ok"]) == ("estimated", True)
-    assert "--device" in found["note"]
+    result = verdicts(capsys)["latency_ms.p95"]
+    assert (result["kind"], result["ok"]) == ("estimated", True)
+    assert "--device" in result["note"]
     assert run([*build, "--budget", "latency_ms.p95=10s", "--budget", "require=measured"]) == 4
-    found = verdicts(capsys)["latency_ms.p95"]
-    assert (found["kind"], found["ok"], found["value"] < 10_000) == ("estimated", False, True)
-    assert "'measured'" in found["note"]
+    result = verdicts(capsys)["latency_ms.p95"]
+    assert (result["kind"], result["ok"], result["value"] < 10_000) == ("estimated", False, True)
+    assert "'measured'" in result["note"]
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("inputs", "message"),
     [
         (["--budget", "accuracy=98.5"], "'budget.accuracy': got 98.5"),
         (
@@ -90,10 +90,10 @@ def test_evidence_that_is_too_weak_is_refused(shared_own: Path, capsys: pytest.C
     ],
 )
 def test_impossible_limits_are_refused_before_the_build(
-    own: Path, capsys: pytest.CaptureFixture[str], given: list[str], told: str
+    own: Path, capsys: pytest.CaptureFixture[str], inputs: list[str], message: str
 ) -> None:
-    assert run([*ARGUMENTS, *given]) == 3
-    assert told in capsys.readouterr().err
+    assert run([*ARGUMENTS, *inputs]) == 3
+    assert message in capsys.readouterr().err
     assert not (own / ".edgeprune").exists()
 
 

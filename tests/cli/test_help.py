@@ -32,16 +32,18 @@ _ALL = {" ".join(path): (path, command) for path, command in _all(_edgeprune)}
 
 
 @pytest.fixture(params=_ALL)
-def found(request: pytest.FixtureRequest) -> tuple[tuple[str, ...], HelpSections]:
+def path_and_command(request: pytest.FixtureRequest) -> tuple[tuple[str, ...], HelpSections]:
     path, command = _ALL[request.param]
     assert isinstance(command, HelpSections)
     return path, command
 
 
 def test_help_fits_a_terminal_of_80_columns(
-    found: tuple[tuple[str, ...], HelpSections], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    path_and_command: tuple[tuple[str, ...], HelpSections],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    path, command = found
+    path, command = path_and_command
     monkeypatch.setenv("COLUMNS", str(_WIDTH))
     assert run([*path, "--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -52,16 +54,18 @@ def test_help_fits_a_terminal_of_80_columns(
         assert any(line.split(maxsplit=1) == [str(code), EXIT_CODES[code]] for line in lines)
 
 
-def test_first_paragraph_of_the_help_is_one_sentence(found: tuple[tuple[str, ...], HelpSections]) -> None:
-    _, command = found
-    summary, *rest = inspect.cleandoc(command.help or "").split("\n")
+def test_first_paragraph_of_the_help_is_one_sentence(path_and_command: tuple[tuple[str, ...], HelpSections]) -> None:
+    _, command = path_and_command
+    summary, *remainder = inspect.cleandoc(command.help or "").split("\n")
     assert summary.endswith(".")
-    assert not rest or not rest[0]
+    assert not remainder or not remainder[0]
     assert summary.count(". ") == 0
 
 
-def test_every_option_has_a_topic_a_description_and_its_default(found: tuple[tuple[str, ...], HelpSections]) -> None:
-    path, command = found
+def test_every_option_has_a_topic_a_description_and_its_default(
+    path_and_command: tuple[tuple[str, ...], HelpSections],
+) -> None:
+    path, command = path_and_command
     context = click.Context(command, info_name="edgeprune", show_default=True)
     values = command.make_context("edgeprune", [], resilient_parsing=True).params
     topics = {name for names in TOPICS.values() for name in names} | _GENERAL
@@ -76,8 +80,8 @@ def test_every_option_has_a_topic_a_description_and_its_default(found: tuple[tup
             assert "[default: " in record[1] or "[required]" in record[1], (path, option.name)
 
 
-def test_every_example_is_a_valid_command_line(found: tuple[tuple[str, ...], HelpSections]) -> None:
-    _, command = found
+def test_every_example_is_a_valid_command_line(path_and_command: tuple[tuple[str, ...], HelpSections]) -> None:
+    _, command = path_and_command
     lines = "\n".join(command.examples).replace("\\\n", " ").splitlines()
     assert lines
     for line in lines:
@@ -88,10 +92,10 @@ def test_every_example_is_a_valid_command_line(found: tuple[tuple[str, ...], Hel
 
 def _parse(command: click.Command, arguments: list[str], parent: click.Context | None = None) -> None:
     with command.make_context("edgeprune", arguments, parent=parent) as context:
-        if isinstance(command, click.Group) and (rest := [*context._protected_args, *context.args]):
-            _, inner, rest = command.resolve_command(context, rest)
+        if isinstance(command, click.Group) and (remainder := [*context._protected_args, *context.args]):
+            _, inner, remainder = command.resolve_command(context, remainder)
             assert inner is not None
-            _parse(inner, rest, context)
+            _parse(inner, remainder, context)
 
 
 def test_list_of_commands_has_the_summary_of_each() -> None:

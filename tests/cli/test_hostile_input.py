@@ -15,11 +15,13 @@ from edgeprune.cli import run, system_failures
 
 
 def _one_sentence(capsys: pytest.CaptureFixture[str]) -> str:
-    said = capsys.readouterr()
-    assert said.err.count("error: ") == 1
-    assert "Traceback" not in said.err
-    assert not [character for character in said.err + said.out if not (character.isprintable() or character in "\n\t")]
-    return said.err
+    output = capsys.readouterr()
+    assert output.err.count("error: ") == 1
+    assert "Traceback" not in output.err
+    assert not [
+        character for character in output.err + output.out if not (character.isprintable() or character in "\n\t")
+    ]
+    return output.err
 
 
 @pytest.mark.parametrize("spec", ["builtins:exit", "builtins:quit", "builtins:print", "sys:exit"])
@@ -131,8 +133,8 @@ def test_tables_have_no_character_that_a_terminal_obeys(capsys: pytest.CaptureFi
 
     print_table(("a",), [("\x1b]0;title\x07\x9b",)])
     echo("\x1b[31m")
-    said = capsys.readouterr().out
-    assert not [character for character in said if not (character.isprintable() or character in "\n\t")]
+    output = capsys.readouterr().out
+    assert not [character for character in output if not (character.isprintable() or character in "\n\t")]
 
 
 @pytest.mark.long

@@ -16,16 +16,16 @@ def test_the_table_json_and_picture_are_of_one_measurement(tmp_path: Path, capsy
     arguments = ["inspect", "digits", "--sensitivity", "--samples", "64"]
     assert run([*arguments, "--png", str(picture), "--json"]) == 0
     printed = capsys.readouterr()
-    told = json.loads(printed.out)
-    found = told["sensitivity"]
-    assert {key: found[key] for key in ("criterion", "split", "samples")} == {
+    values = json.loads(printed.out)
+    result = values["sensitivity"]
+    assert {key: result[key] for key in ("criterion", "split", "samples")} == {
         "criterion": "l2",
         "split": "validation",
         "samples": 64,
     }
-    free = [group for group in told["groups"] if group["frozen"] is None]
-    assert [(group["group"], group["units"]) for group in found["groups"]] == [(g["name"], g["units"]) for g in free]
-    for group in found["groups"]:
+    free = [group for group in values["groups"] if group["frozen"] is None]
+    assert [(group["group"], group["units"]) for group in result["groups"]] == [(g["name"], g["units"]) for g in free]
+    for group in result["groups"]:
         assert [point["ratio"] for point in group["points"]] == [0.125, 0.25, 0.5, 0.75, 0.875]
         assert all(
             point.keys() == {"ratio", "remaining_units", "macs_removed", "loss", "accuracy"}
@@ -33,29 +33,29 @@ def test_the_table_json_and_picture_are_of_one_measurement(tmp_path: Path, capsy
         )
         macs = [point["macs_removed"] for point in group["points"]]
         assert 0 < macs[0] < macs[-1] < 1
-    assert found["accuracy"] > 0.9
-    assert min(point["accuracy"] for group in found["groups"] for point in group["points"]) < 0.5
+    assert result["accuracy"] > 0.9
+    assert min(point["accuracy"] for group in result["groups"] for point in group["points"]) < 0.5
     assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert [path.name for path in picture.parent.iterdir()] == ["sensitivity.png"]
     assert str(picture) in printed.err
 
     assert run(arguments) == 0
     table = capsys.readouterr().out.partition("accuracy on 64 validation samples")[2]
-    for group in found["groups"]:
+    for group in result["groups"]:
         (line,) = (line for line in table.splitlines() if line.strip().startswith(f"{group['group']} "))
         assert all(f"{100 * point['accuracy']:.1f} %" in line for point in group["points"])
 
 
 @pytest.mark.long
 def test_criterion_decides_which_units_are_removed_first(capsys: pytest.CaptureFixture[str]) -> None:
-    found = {}
+    results = {}
     for criterion in ("random", "mean_activation"):
         arguments = ["inspect", "digits", "--sensitivity", "--samples", "64", "--criterion", criterion, "--json"]
         assert run(arguments) == 0
-        found[criterion] = json.loads(capsys.readouterr().out)["sensitivity"]
-        assert found[criterion]["criterion"] == criterion
-    assert found["random"]["accuracy"] == found["mean_activation"]["accuracy"]
-    assert found["random"]["groups"] != found["mean_activation"]["groups"]
+        results[criterion] = json.loads(capsys.readouterr().out)["sensitivity"]
+        assert results[criterion]["criterion"] == criterion
+    assert results["random"]["accuracy"] == results["mean_activation"]["accuracy"]
+    assert results["random"]["groups"] != results["mean_activation"]["groups"]
 
 
 def test_inspect_alone_measures_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,11 +85,11 @@ def test_sensitivity_of_an_own_network_is_measured(own: Path, capsys: pytest.Cap
     assert run([*arguments, "--data", "net.py:data"]) == 0
     untrained = json.loads(capsys.readouterr().out)
     assert run([*arguments, "--data", "net.py:data", "--weights", "net.safetensors", "--samples", "32"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["sensitivity"]["samples"] == 32
-    assert {group["group"] for group in found["sensitivity"]["groups"]} == {"0", "3"}
-    assert found["sensitivity"]["loss"] != untrained["sensitivity"]["loss"]
-    layers = {layer["name"]: (layer["kind"], layer["shape"]) for layer in found["layers"]}
+    values = json.loads(capsys.readouterr().out)
+    assert values["sensitivity"]["samples"] == 32
+    assert {group["group"] for group in values["sensitivity"]["groups"]} == {"0", "3"}
+    assert values["sensitivity"]["loss"] != untrained["sensitivity"]["loss"]
+    layers = {layer["name"]: (layer["kind"], layer["shape"]) for layer in values["layers"]}
     assert layers["0"] == ("Conv2d", [12, 6, 6])
     assert layers["1"] == ("BatchNorm2d", [12, 6, 6])
     assert layers["7"] == ("Linear", [4])

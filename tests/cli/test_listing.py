@@ -47,11 +47,11 @@ def test_listing_loads_no_torch(arguments: list[str]) -> None:
     [("targets", "raspberry-pi-5"), ("recipes", "digits"), ("criteria", "l2"), ("schedules", "gradual")],
 )
 def test_member_is_shown_without_show(group: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = []
+    lines = []
     for arguments in ([group, name], [group, "show", name], ["--verbose", group, name]):
         assert run(arguments) == 0
-        shown.append(capsys.readouterr().out)
-    assert shown[0] == shown[1] == shown[2] != ""
+        lines.append(capsys.readouterr().out)
+    assert lines[0] == lines[1] == lines[2] != ""
     assert run([group, "--json", name]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == name
 
@@ -130,14 +130,14 @@ def test_sigterm_ends_a_command_like_an_interrupt() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("before", "given", "expected"),
+    ("before", "inputs", "expected"),
     [("", None, "PASSIVE"), ("", "ACTIVE", "ACTIVE"), ("import torch\n", None, None)],
     ids=["first", "set by the user", "after torch"],
 )
-def test_openmp_waits_passively(before: str, given: str | None, expected: str | None) -> None:
+def test_openmp_waits_passively(before: str, inputs: str | None, expected: str | None) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    if given is not None:
-        environment["OMP_WAIT_POLICY"] = given
+    if inputs is not None:
+        environment["OMP_WAIT_POLICY"] = inputs
     code = f"{before}import edgeprune, os\nprint(os.environ.get('OMP_WAIT_POLICY'))"
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
     assert ended.stdout.strip() == str(expected)

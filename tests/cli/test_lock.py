@@ -32,8 +32,8 @@ def test_measured_precision_is_read_from_the_lock_until_updated(
 
     def built(*more: str) -> tuple[dict[str, Any], set[str]]:
         assert run([*build, *more]) == 0
-        told = json.loads(capsys.readouterr().out)
-        return told["manifest"]["precision"], {stage["name"] for stage in told["stages"] if not stage["cached"]}
+        values = json.loads(capsys.readouterr().out)
+        return values["manifest"]["precision"], {stage["name"] for stage in values["stages"] if not stage["cached"]}
 
     def found() -> str:
         return str(json.loads(lock.read_text())["recipes"]["net-make"]["targets"]["quick"]["int8"])
@@ -58,9 +58,9 @@ def test_measured_precision_is_read_from_the_lock_until_updated(
     assert f"int8 is {'not significantly faster' if found() == 'unsure' else found()} on quick" in third["reason"]
     lock.write_text(text.replace(f'"{measured}"', '"quick"'))
     assert run(build) == 3
-    said = capsys.readouterr().err
-    assert "'targets.quick.int8'" in said
-    assert "got 'quick'" in said
+    output = capsys.readouterr().err
+    assert "'targets.quick.int8'" in output
+    assert "got 'quick'" in output
     lock.unlink()
 
 
@@ -72,12 +72,12 @@ def test_training_execution_is_read_from_the_lock(shared_own: Path, capsys: pyte
         return {stage["name"] for stage in json.loads(capsys.readouterr().out)["stages"] if not stage["cached"]}
 
     assert "train" in redone()
-    told = json.loads(lock.read_text())
-    training = told["recipes"]["net-make"]["training"]
+    content = json.loads(lock.read_text())
+    training = content["recipes"]["net-make"]["training"]
     assert training.keys() == {"channels_last"}  # the precision is set
     assert redone("--update-lock") == {"profile", "choose", "bundle"}
     training["channels_last"] = not training["channels_last"]
-    lock.write_text(json.dumps(told))
+    lock.write_text(json.dumps(content))
     assert {"train", "evaluate", "export", "bundle"} <= redone()
     stages = (shared_own / ".edgeprune" / "cache").glob("train-*/result.json")
     stage = max(stages, key=lambda path: path.stat().st_mtime_ns)

@@ -27,16 +27,16 @@ class _Clock:
 def test_long_work_is_announced_once_after_its_first_steps(
     steps: int, step_s: float, announced_at: int | None, text: str
 ) -> None:
-    clock, said = _Clock(), list[tuple[float, str]]()
-    estimate = TimeEstimate(lambda sentence: said.append((clock.now, sentence)), clock)
+    clock, output = _Clock(), list[tuple[float, str]]()
+    estimate = TimeEstimate(lambda sentence: output.append((clock.now, sentence)), clock)
     clock.now += 1000.0  # time before the start does not count
     estimate.start(steps)
     for _ in range(steps):
         clock.now += step_s
         estimate.advance(1)
     expected = [] if announced_at is None else [1100.0 + announced_at * step_s]
-    assert [moment for moment, _ in said] == pytest.approx(expected)
-    assert all(text in sentence for _, sentence in said)
+    assert [moment for moment, _ in output] == pytest.approx(expected)
+    assert all(text in sentence for _, sentence in output)
 
 
 def test_durations() -> None:
@@ -91,12 +91,12 @@ def test_bars_on_a_terminal_have_a_total_and_the_time_left(
         stage = screen.begin(_stage("fine-tune"), lambda: None)
         stage.start(30)
         stage.advance(7)
-    drawn = capsys.readouterr().err
-    assert "10/40" in drawn
-    assert "stage 1 of 20: fine-tune" in drawn
-    assert "/20" in drawn
-    assert "7/30" in drawn
-    assert "left" in drawn
+    samples = capsys.readouterr().err
+    assert "10/40" in samples
+    assert "stage 1 of 20: fine-tune" in samples
+    assert "/20" in samples
+    assert "7/30" in samples
+    assert "left" in samples
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,6 @@ def test_work_without_steps_shows_the_time_of_an_earlier_run(
     with BuildProgress() as screen:
         screen.expect(1)
         screen.begin(_stage("capture"), lambda: expected_s)
-    drawn = capsys.readouterr().err
-    assert text in drawn
-    assert "capture" in drawn
+    samples = capsys.readouterr().err
+    assert text in samples
+    assert "capture" in samples

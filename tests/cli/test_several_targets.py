@@ -27,10 +27,10 @@ def test_shared_stages_run_once(other: Path, capsys: pytest.CaptureFixture[str])
     # A limit of its own that holds anyway: the same units go, so the same network is trained.
     assert run([*_EVERY, "--target", "board.toml", "--budget", "other:params=1.0", "--json"]) == 0
     printed = capsys.readouterr()
-    told = json.loads(printed.out)
-    assert [one["target"] for one in told["targets"]] == ["board", "other"]
-    assert told["exit_code"] == 0
-    first, second = ({stage["name"] for stage in one["stages"] if not stage["cached"]} for one in told["targets"])
+    values = json.loads(printed.out)
+    assert [one["target"] for one in values["targets"]] == ["board", "other"]
+    assert values["exit_code"] == 0
+    first, second = ({stage["name"] for stage in one["stages"] if not stage["cached"]} for one in values["targets"])
     assert {"load", "evaluate-dense", "score", "select", "train", "plan", "verify-equivalence", "evaluate"} <= first
     assert second == {
         "preflight", "candidates", "select", "plan", "export", "quantize", "parity", "profile", "choose",
@@ -53,8 +53,8 @@ def test_a_target_that_fails_stops_no_other(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     (other / "board.toml").write_text(f"name = 'board'\n{_PROFILE}\n[onnx]\nunsupported = ['Conv']\n")
     (other / "tight.toml").write_text(f"name = 'tight'\n{_PROFILE}\n")
-    given = [*_EVERY, "--target", "tight.toml", "--epochs", "0", "--budget", "tight:file_bytes=100B"]
-    assert run(given) == 4
+    inputs = [*_EVERY, "--target", "tight.toml", "--epochs", "0", "--budget", "tight:file_bytes=100B"]
+    assert run(inputs) == 4
     printed = capsys.readouterr()
     assert "error: board: " in printed.err
     assert "error: tight: budget missed: file_bytes is " in printed.err

@@ -20,7 +20,7 @@ _DENSE = {
 
 
 @pytest.mark.parametrize(
-    ("given", "limits"),
+    ("inputs", "limits"),
     [
         ({"macs": 0.5}, {"macs": 500}),
         ({"macs": 1.0}, {"macs": 1001}),
@@ -47,8 +47,8 @@ _DENSE = {
         ({"arena_bytes": "64KiB"}, {"arena_bytes": 65536}),
     ],
 )
-def test_limits(given: dict[str, Any], limits: dict[str, float]) -> None:
-    budget = Budget.parse(given)
+def test_limits(inputs: dict[str, Any], limits: dict[str, float]) -> None:
+    budget = Budget.parse(inputs)
     assert budget.limits(_DENSE) == pytest.approx(limits)
     assert budget.costs == tuple(limits)
     assert Budget.parse(budget.model_dump(exclude_none=True)) == budget
@@ -58,7 +58,7 @@ def test_limits(given: dict[str, Any], limits: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("inputs", "message"),
     [
         ({"macs": 0}, "'macs' in budget.* 0,.*'50%'"),
         ({"macs": "2%%"}, "'macs' in budget.*'2%%'"),
@@ -83,9 +83,9 @@ def test_limits(given: dict[str, Any], limits: dict[str, float]) -> None:
         ({}, r"^budget: .*\{\}.*macs, params, latency_ms"),
     ],
 )
-def test_invalid_budgets_are_refused(given: dict[str, Any], told: str) -> None:
-    with pytest.raises(RecipeError, match=told):
-        Budget.parse(given)
+def test_invalid_budgets_are_refused(inputs: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Budget.parse(inputs)
 
 
 def test_fraction_of_a_time_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -100,7 +100,7 @@ def test_relative_limit_needs_a_dense_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "told"),
+    ("budget", "message"),
     [
         ("[budget]\naccuracy = 0.9\n", r"'budget' .*macs, params"),
         ("[budget]\nmacs = 0.5\naccuracy = '-0.5'\n", r"'budget\.accuracy' .*'-0\.5'.*'drop 0\.5%'"),
@@ -112,8 +112,8 @@ def test_relative_limit_needs_a_dense_value() -> None:
         ("[budget]\nmacs = 0.5\n[budget.targets.rpi]\nmacs = 0\n", r"'budget\.targets\.rpi\.macs' .* 0,"),
     ],
 )
-def test_invalid_limits_are_refused(tmp_path: Path, budget: str, told: str) -> None:
-    with pytest.raises(RecipeError, match=told):
+def test_invalid_limits_are_refused(tmp_path: Path, budget: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         parse(tmp_path, budget)
 
 
@@ -123,9 +123,9 @@ def test_unknown_target_and_impossible_evidence_are_refused() -> None:
         budget.check_targets(lambda _name: False, ["host", "raspberry-pi-4"])
     budget.check_targets(lambda _name: True, [])
     for cost in ("latency_ms", "flash_bytes"):
-        wanted = RecipeBudget.model_validate({cost: 0.5, "require": "measured"})
+        expected = RecipeBudget.model_validate({cost: 0.5, "require": "measured"})
         with pytest.raises(RecipeError, match=rf"'budget.{cost}'.*budget.require"):
-            wanted.check_evidence()
+            expected.check_evidence()
     RecipeBudget.model_validate({"macs": 0.5, "latency_ms": {"p50": "3ms"}, "require": "measured"}).check_evidence()
 
 

@@ -27,10 +27,10 @@ def _write(folder: Path, text: str) -> Path:
     return file
 
 
-def _is_refused(folder: Path, extra: str, told: str) -> None:
-    """A recipe with ``extra`` in it, with a message that matches ``told``."""
+def _is_refused(folder: Path, extra: str, message: str) -> None:
+    """A recipe with ``extra`` in it, with a message that matches ``message``."""
     file = _write(folder, f"{extra}\n{_WHOLE}")
-    with pytest.raises(RecipeError, match=told.format(file=re.escape(str(file)))):
+    with pytest.raises(RecipeError, match=message.format(file=re.escape(str(file)))):
         Recipe.load(file)
 
 
@@ -101,9 +101,9 @@ def test_all_problems_are_in_one_error(tmp_path: Path) -> None:
     file = _write(tmp_path, "training.epoch = 3\ntraining.lr = 'high'\nname = 'a/b'\n")
     with pytest.raises(RecipeError) as caught:
         Recipe.load(file)
-    told = str(caught.value)
+    text = str(caught.value)
     for part in ("'training.epoch'", "'training.lr'", "'name'", "'model'", "'budget'"):
-        assert part in told
+        assert part in text
 
 
 def test_broken_toml_names_file_and_line(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_layer_settings_override_global_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "message"),
     [
         ("prune.align = 0", r"'prune\.align'.*{file}.* 0,.* 1$"),
         (
@@ -202,5 +202,5 @@ def test_layer_settings_override_global_ones(tmp_path: Path) -> None:
         ("prune.layers = [{match = 'a', max_units = 0}]", r"'prune\.layers\[0\]\.max_units'.*{file}.* 0,"),
     ],
 )
-def test_a_wrong_layer_table_is_named(tmp_path: Path, table: str, told: str) -> None:
-    _is_refused(tmp_path, table, told)
+def test_a_wrong_layer_table_is_named(tmp_path: Path, table: str, message: str) -> None:
+    _is_refused(tmp_path, table, message)

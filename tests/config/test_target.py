@@ -90,7 +90,7 @@ def test_onnx_limits_of_a_target_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"hardware": {"clock_mhz": 100}}, r"a test.*hardware\.clock_mhz.*hardware\.flash_bytes.*microcontroller"),
         (
@@ -99,6 +99,6 @@ def test_onnx_limits_of_a_target_are_read() -> None:
         ),
     ],
 )
-def test_half_a_board_is_refused(changed: dict[str, object], told: str) -> None:
-    with pytest.raises(TargetError, match=told):
+def test_half_a_board_is_refused(changed: dict[str, object], message: str) -> None:
+    with pytest.raises(TargetError, match=message):
         Target.parse({**_BOARD, **changed}, where="a test")

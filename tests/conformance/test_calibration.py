@@ -31,35 +31,35 @@ def _ranges(
     prepared: PreparedModel, method: Method, *, count: int = 64, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
     samples = CalibrationSamples(digits().train, count, seed)
-    found = calibrate(prepared, samples, method=method)
-    return {name: tuple(np.asarray(end).item() for end in data.range_value) for name, data in found.items()}
+    result = calibrate(prepared, samples, method=method)
+    return {name: tuple(np.asarray(end).item() for end in data.range_value) for name, data in result.items()}
 
 
 @pytest.mark.long
 @_every_method
 def test_calibration_keeps_the_accuracy(method: Method, source: Path, tmp_path: Path) -> None:
-    made = quantize(source, tmp_path / "int8.onnx", digits().train, method=method)
-    assert accuracy(made.path) >= accuracy(source) - 0.015
+    result = quantize(source, tmp_path / "int8.onnx", digits().train, method=method)
+    assert accuracy(result.path) >= accuracy(source) - 0.015
 
 
 @pytest.mark.long
 @_every_method
 def test_ranges_are_within_the_observed_values(method: Method, prepared: PreparedModel) -> None:
-    seen = _ranges(prepared, "minmax")
-    found = _ranges(prepared, method)
-    assert found.keys() == seen.keys()
-    for name, (low, high) in found.items():
-        assert seen[name][0] <= low <= high <= seen[name][1]
-        assert high - low >= 0.3 * (seen[name][1] - seen[name][0])
+    calls = _ranges(prepared, "minmax")
+    result = _ranges(prepared, method)
+    assert result.keys() == calls.keys()
+    for name, (low, high) in result.items():
+        assert calls[name][0] <= low <= high <= calls[name][1]
+        assert high - low >= 0.3 * (calls[name][1] - calls[name][0])
 
 
 def test_minmax_ranges_equal_extremes_of_the_network(prepared: PreparedModel) -> None:
     session = onnxruntime.InferenceSession(prepared.model.SerializeToString(), providers=["CPUExecutionProvider"])
     samples = list(CalibrationSamples(digits().train, 64))
     logits = np.concatenate([session.run(None, {prepared.input_name: sample})[0] for sample in samples])
-    found = _ranges(prepared, "minmax")
-    assert found["output"] == pytest.approx((logits.min(), logits.max()), rel=1e-5)
-    assert found["input"] == pytest.approx((np.min(samples), np.max(samples)), rel=1e-6)
+    result = _ranges(prepared, "minmax")
+    assert result["output"] == pytest.approx((logits.min(), logits.max()), rel=1e-5)
+    assert result["input"] == pytest.approx((np.min(samples), np.max(samples)), rel=1e-6)
 
 
 @pytest.mark.long

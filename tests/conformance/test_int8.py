@@ -95,7 +95,7 @@ _CASES: dict[str, Nodes] = {
 
 
 def _model(nodes: Nodes) -> onnx.ModelProto:
-    made, constants, last = [], [], "x"
+    result, constants, last = [], [], "x"
     for place, (op, inputs, *attributes) in enumerate(nodes):
         names = []
         for value in inputs:
@@ -106,10 +106,10 @@ def _model(nodes: Nodes) -> onnx.ModelProto:
                 names.append(constants[-1].name)
         last = f"y{place}"
         outputs = [last, "other"] if op == "Split" else [last]
-        made.append(helper.make_node(op, names, outputs, f"node{place}", **(attributes[0] if attributes else {})))
-    outputs = [last, "other"] if made[-1].op_type == "Split" else [last]
+        result.append(helper.make_node(op, names, outputs, f"node{place}", **(attributes[0] if attributes else {})))
+    outputs = [last, "other"] if result[-1].op_type == "Split" else [last]
     graph = helper.make_graph(
-        made, "one", [helper.make_tensor_value_info("x", TensorProto.FLOAT, _SHAPE)],
+        result, "one", [helper.make_tensor_value_info("x", TensorProto.FLOAT, _SHAPE)],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs], constants,
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -127,15 +127,15 @@ def test_operator(op: str, tmp_path: Path) -> None:
     if op in _POSITIVE:
         samples = np.abs(samples) + np.float32(0.5)
     split = TensorSplit(torch.from_numpy(samples), torch.zeros(_SAMPLES, dtype=torch.int64))
-    made = quantize(converted, tmp_path / "int8.tflite", split)
-    assert op in made.operators
-    assert {node.op for node in made.float_nodes} == ({op} if TFLITE[op].int8 == "float" else set())
-    assert {port.dtype for port in (*made.inputs, *made.outputs)} == {"int8"}
-    (entry,) = made.inputs
+    result = quantize(converted, tmp_path / "int8.tflite", split)
+    assert op in result.operators
+    assert {node.op for node in result.float_nodes} == ({op} if TFLITE[op].int8 == "float" else set())
+    assert {port.dtype for port in (*result.inputs, *result.outputs)} == {"int8"}
+    (entry,) = result.inputs
     on_steps = np.concatenate([entry.restored(entry.stored(sample[None])) for sample in samples])
-    found = host_comparison.compare(made.path, on_steps, made.inputs, made.outputs, classes=False)
-    wanted = LiteRTSession(converted.path).predict(on_steps)
-    got = Interpreter(made.path, made.inputs, made.outputs).predict(on_steps)
-    off = max(np.abs(a - b).max() / port.scale for a, b, port in zip(wanted, got, made.outputs, strict=True))
-    assert found.worst_steps <= 1
+    output = host_comparison.compare(result.path, on_steps, result.inputs, result.outputs, classes=False)
+    expected = LiteRTSession(converted.path).predict(on_steps)
+    got = Interpreter(result.path, result.inputs, result.outputs).predict(on_steps)
+    off = max(np.abs(a - b).max() / port.scale for a, b, port in zip(expected, got, result.outputs, strict=True))
+    assert output.worst_steps <= 1
     assert off <= _STEPS.get(op, 1.5)

@@ -44,11 +44,11 @@ def test_lowering(op: str, build: Build, data: st.DataObject, seed: int, path: P
     assert op in {node.op_type for node in example.model.graph.node}
     converted = convert(example.model, path)
     got = LiteRTSession(converted.path).run([example.feed[port.name] for port in converted.inputs])
-    for wanted, value in zip(_reference(example), got, strict=True):
-        assert value.shape == wanted.shape
-        assert value.dtype == wanted.dtype
-        error = np.abs(value.astype(np.float64) - wanted).max(initial=0.0)
-        assert error <= _TOLERANCE * np.abs(wanted).max(initial=1e-3), f"off by {error}"
+    for expected, value in zip(_reference(example), got, strict=True):
+        assert value.shape == expected.shape
+        assert value.dtype == expected.dtype
+        error = np.abs(value.astype(np.float64) - expected).max(initial=0.0)
+        assert error <= _TOLERANCE * np.abs(expected).max(initial=1e-3), f"off by {error}"
 
 
 def _reference(example: Example) -> list[np.ndarray]:

@@ -100,7 +100,7 @@ def _most_are_long(names: Iterable[str]) -> list[Any]:
 @cache
 def _calls(name: str) -> Sequence[tuple[Any, Mapping[str, Any]]]:
     """Calls of the operator ``name`` in its examples: target, and arguments by schema name."""
-    found: list[tuple[Any, Mapping[str, Any]]] = []
+    results: list[tuple[Any, Mapping[str, Any]]] = []
     for build in examples()[name]:
         torch.manual_seed(0)
         example = build(_FixedDraw())
@@ -108,9 +108,9 @@ def _calls(name: str) -> Sequence[tuple[Any, Mapping[str, Any]]]:
         recorder = _Recorder(program.module, CAPTURED_AS.get(name, name))
         with torch.no_grad():
             recorder.run(*example.inputs, enable_io_processing=False)
-        found += recorder.calls
-    assert found, f"no example calls {name}"
-    return found
+        results += recorder.calls
+    assert results, f"no example calls {name}"
+    return results
 
 
 def _call(target: Any, arguments: Mapping[str, Any], **changed: Any) -> list[Tensor]:
@@ -284,9 +284,9 @@ def test_every_operator_that_takes_an_activation_has_a_case() -> None:
 @pytest.mark.parametrize("name", _WITH_ACTIVATION)
 def test_takes_activation(name: str, tmp_path: Path) -> None:
     rank = 3 if name == "aten.conv1d" else 4
-    found = _operators(_WITH_ACTIVATION[name](), tmp_path, rank)
-    assert not {op for op in found if TFLITE[op].fuses_into_producer}
-    assert {op for op in found if TFLITE[op].takes_activation}
+    result = _operators(_WITH_ACTIVATION[name](), tmp_path, rank)
+    assert not {op for op in result if TFLITE[op].fuses_into_producer}
+    assert {op for op in result if TFLITE[op].takes_activation}
 
 
 @pytest.mark.parametrize("name", _ACTIVATIONS)
@@ -394,8 +394,8 @@ def test_homogeneous(op: str) -> None:
 def test_onnx_moves(op: str) -> None:
     """All results are values of the inputs, or the zeros of a padding, wherever the inputs go."""
     feed = {name: 5 * value for name, value in _feed(op).items()}
-    known = np.concatenate([np.zeros(1, np.float32), *(value.ravel() for value in feed.values())])
-    moves = all(np.isin(result, known).all() for result in _run(_onnx_model(op), feed))
+    available = np.concatenate([np.zeros(1, np.float32), *(value.ravel() for value in feed.values())])
+    moves = all(np.isin(result, available).all() for result in _run(_onnx_model(op), feed))
     assert moves == (ONNX[op].moves or op in ("Max", "MaxPool", "Min", "Relu"))  # these choose by value
 
 
@@ -469,8 +469,8 @@ def test_gains_by_int8_on_onnxruntime(op: str) -> None:
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    found = executed(model, "uint8")
-    assert (found.integer, found.float32) == ({"node"}, frozenset())
+    result = executed(model, "uint8")
+    assert (result.integer, result.float32) == ({"node"}, frozenset())
 
 
 def _pair(source: str, name: str) -> list[onnx.NodeProto]:
@@ -646,18 +646,18 @@ _OTHER_LISTS: Mapping[str, str] = {
 
 
 def test_no_other_module_lists_operators() -> None:
-    known = {
+    available = {
         *(entry.name for entry in onnx.defs.get_all_schemas()),
         *(name for name in vars(schema.BuiltinOperator) if not name.startswith("_")),
     }
-    found = {
+    results = {
         path.relative_to(_PACKAGE).as_posix(): names
         for path in sorted(_PACKAGE.rglob("*.py"))
         for names in _lists(ast.parse(path.read_text(encoding="utf-8")))
-        if all(name in known or name.startswith("aten.") for name in names)
+        if all(name in available or name.startswith("aten.") for name in names)
     }
-    expected = {other for other in _OTHER_LISTS if any(path.startswith(other) for path in found)}
-    assert {path: names for path, names in found.items() if not path.startswith(tuple(_OTHER_LISTS))} == {}
+    expected = {other for other in _OTHER_LISTS if any(path.startswith(other) for path in results)}
+    assert {path: names for path, names in results.items() if not path.startswith(tuple(_OTHER_LISTS))} == {}
     assert expected == set(_OTHER_LISTS)
 
 

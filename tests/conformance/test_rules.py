@@ -104,11 +104,11 @@ def _jittered(network: nn.Module) -> nn.Module:
 def _check_units(units: Units, example: Example) -> None:
     for layer, count in example.units.items():
         groups = [group for group in units.groups if any(m.tensor.startswith(layer) for m in group.producers)]
-        found = sum(len(group) for group in groups if group.frozen is None)
-        assert found == count, f"{layer}: {found} units may go, not {count}: {groups}"
+        result = sum(len(group) for group in groups if group.frozen is None)
+        assert result == count, f"{layer}: {result} units may go, not {count}: {groups}"
     for layer, reason in example.frozen.items():
-        told = [group.frozen for group in units.groups if group.frozen and group.producers[0].tensor.startswith(layer)]
-        assert any(reason in text for text in told), f"{layer}: {told} instead of {reason!r}"
+        lines = [group.frozen for group in units.groups if group.frozen and group.producers[0].tensor.startswith(layer)]
+        assert any(reason in text for text in lines), f"{layer}: {lines} instead of {reason!r}"
 
 
 def _some(units: Units) -> Tensor:

@@ -152,14 +152,14 @@ def test_interrupted_loop_resumes_with_the_same_weights(way: str) -> None:
     stop = _STEPS // 2 + 1
     with attach(model, optimizer) as pruning:
         train(model, optimizer, 0, stop)
-        kept = copy.deepcopy([part.state_dict() for part in (pruning, model, optimizer)])
+        remaining = copy.deepcopy([part.state_dict() for part in (pruning, model, optimizer)])
         train(model, optimizer, stop, _STEPS)
     assert pruning.done
     assert pruning.plan.after.macs <= _BUDGET["macs"] * pruning.plan.before.macs
 
     again, optimizer = begin()
     with attach(again, optimizer) as pruning:
-        for part, state in zip((pruning, again, optimizer), kept, strict=True):
+        for part, state in zip((pruning, again, optimizer), remaining, strict=True):
             part.load_state_dict(state)
         train(again, optimizer, stop, _STEPS)
     assert all(torch.equal(tensor, again.state_dict()[key]) for key, tensor in model.state_dict().items())

@@ -59,9 +59,9 @@ def _problem(
 
 def _curve(group: Group, seed: int) -> LossCurve:
     """A loss that rises the faster the less stays, for each group as steep as it likes."""
-    kept = sorted({1, (len(group) + 1) // 2, len(group)})
+    remaining = sorted({1, (len(group) + 1) // 2, len(group)})
     steepness = 2 + math.sin(seed + group.start)
-    return LossCurve(tuple(kept), tuple(steepness * (1 - count / len(group)) ** 2 for count in kept))
+    return LossCurve(tuple(remaining), tuple(steepness * (1 - count / len(group)) ** 2 for count in remaining))
 
 
 def _choose(name: str, problem: Problem) -> Tensor:
@@ -69,9 +69,9 @@ def _choose(name: str, problem: Problem) -> Tensor:
 
 
 def _total(problem: Problem, cost: str, removed: Tensor) -> float:
-    left = problem.costs[cost].copy()
-    left.remove(removed)
-    return left.total()
+    remaining = problem.costs[cost].copy()
+    remaining.remove(removed)
+    return remaining.total()
 
 
 def _kept(problem: Problem, removed: Tensor) -> list[int]:
@@ -144,13 +144,13 @@ def test_alignment_floors_and_ceilings_hold(
         for group in units.groups
     )
     problem = _problem(network, {cost: share}, seed=seed, constraints=constraints)
-    for group, constraint, kept in zip(units.groups, constraints, _kept(problem, _choose(name, problem)), strict=True):
+    for group, constraint, index in zip(units.groups, constraints, _kept(problem, _choose(name, problem)), strict=True):
         if group.frozen is not None:
-            assert kept == len(group)
+            assert index == len(group)
             continue
-        assert constraint.min_units <= kept <= (constraint.max_units or len(group))
-        for made in group.producers:
-            assert kept == len(group) or (kept * made.per_unit) % align == 0
+        assert constraint.min_units <= index <= (constraint.max_units or len(group))
+        for item in group.producers:
+            assert index == len(group) or (index * item.per_unit) % align == 0
 
 
 @pytest.mark.long

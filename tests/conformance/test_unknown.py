@@ -142,17 +142,17 @@ def test_a_plan_for_another_network_names_the_first_parameter(other: object, fir
 def test_a_plan_that_splits_a_unit_is_refused() -> None:
     example = (torch.randn(2, 4),)
     plan = prune(_small(), example, budget={"macs": 0.7}, options={"criterion": "random"}).plan
-    kept = {**plan.kept_indices, "2.weight": {1: torch.arange(6)[1:]}}
-    broken = Plan(kept, plan.shapes, before=plan.before, after=plan.after)
+    remaining = {**plan.kept_indices, "2.weight": {1: torch.arange(6)[1:]}}
+    broken = Plan(remaining, plan.shapes, before=plan.before, after=plan.after)
     with pytest.raises(PlanError, match=r"[02]\.weight$"):
         broken.apply(_small(), example)
 
 
 @pytest.mark.parametrize("pattern", ["2", "2.*", "*.bias", "0.weight", "*"])
 def test_exclude_keeps_what_it_matches(pattern: str) -> None:
-    found = groups(_small(), (torch.randn(2, 4),), exclude=[pattern])
-    assert f"excluded by {pattern!r}" in [group.frozen for group in found]
-    assert all(group.frozen for group in found)
+    result = groups(_small(), (torch.randn(2, 4),), exclude=[pattern])
+    assert f"excluded by {pattern!r}" in [group.frozen for group in result]
+    assert all(group.frozen for group in result)
 
 
 def test_exclude_that_matches_nothing_lists_the_layers() -> None:

@@ -20,9 +20,9 @@ def formula(shape: LayerShape, into: float, out: float) -> float:
 
 def table_for(units: Units, *, threads: int = 1) -> LatencyTable:
     """The table of a network, with every channel count that there is."""
-    found = list(layers(units))
-    grids = {layer.shape: _grid(layer) for layer in found}
-    dense = sum(formula(layer.shape, *layer.shape.channels) for layer in found)
+    results = list(layers(units))
+    grids = {layer.shape: _grid(layer) for layer in results}
+    dense = sum(formula(layer.shape, *layer.shape.channels) for layer in results)
     return LatencyTable(
         target="host",
         device={"uri": "local:", "cpu": "imagined", "cores": threads},
@@ -33,7 +33,7 @@ def table_for(units: Units, *, threads: int = 1) -> LatencyTable:
         floor_ms=FLOOR_MS,
         alignment={"conv": (4, 8), "linear": (4, 8), "depthwise": (1, 8)},
         grids=tuple(grids.values()),
-        rests=(RemainderLatency("imagined", fingerprint(found), FLOOR_MS + dense + REST_MS, REST_MS),),
+        rests=(RemainderLatency("imagined", fingerprint(results), FLOOR_MS + dense + REST_MS, REST_MS),),
     )
 
 

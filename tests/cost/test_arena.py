@@ -31,16 +31,16 @@ def _network(name: str) -> tuple[nn.Module, Units, tuple[int, ...]]:
 
 
 def _some(units: Units, share: float, seed: int) -> torch.Tensor:
-    drawn = torch.rand(len(units), generator=torch.Generator().manual_seed(seed))
-    mask = (drawn < share) & units.prunable
+    samples = torch.rand(len(units), generator=torch.Generator().manual_seed(seed))
+    mask = (samples < share) & units.prunable
     for floor in units.floors:
-        mask[floor[drawn[floor].argmax()]] = False
+        mask[floor[samples[floor].argmax()]] = False
     return mask
 
 
-def _footprint(name: str, gone: torch.Tensor, folder: Path) -> tuple[Footprint, nn.Module]:
+def _footprint(name: str, removed: torch.Tensor, folder: Path) -> tuple[Footprint, nn.Module]:
     model, units, shape = _network(name)
-    small = rewrite(model, units, gone).model.eval()
+    small = rewrite(model, units, removed).model.eval()
     lowered = conversion.convert(export(small, (torch.randn(shape),), folder / "m.onnx").path, folder / "m.tflite")
     split = TensorSplit(torch.randn(4, *shape[1:]), torch.zeros(4, dtype=torch.long))
     return footprint(quantize(lowered, folder / "int8.tflite", split).path), small
@@ -51,17 +51,17 @@ def _footprint(name: str, gone: torch.Tensor, folder: Path) -> tuple[Footprint, 
 @pytest.mark.parametrize("name", ["digits", "cifar10-resnet8"])
 def test_models_follow_the_file(name: str, share: float, tmp_path: Path) -> None:
     model, units, _ = _network(name)
-    gone = _some(units, share, 0) if share else torch.zeros(len(units), dtype=torch.bool)
-    found, small = _footprint(name, gone, tmp_path)
+    removed = _some(units, share, 0) if share else torch.zeros(len(units), dtype=torch.bool)
+    result, small = _footprint(name, removed, tmp_path)
     arena, flash = (cost_model(cost, units, model, precision="int8") for cost in ("arena_bytes", "flash_bytes"))
     for cost in (arena, flash):
-        cost.remove(gone)
+        cost.remove(removed)
     layers = [layer for layer in small.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    kept = sum(8 * len(layer.weight) for layer in layers)  # a multiplier and a shift of each channel
-    assert arena.total() == found.peak.bytes + kept
-    assert found.arena.nonpersistent_bytes >= found.peak.bytes
+    remaining = sum(8 * len(layer.weight) for layer in layers)  # a multiplier and a shift of each channel
+    assert arena.total() == result.peak.bytes + remaining
+    assert result.arena.nonpersistent_bytes >= result.peak.bytes
     # Beside weights a file has a scale and a zero point of each channel, and its graph.
-    graph = found.file_bytes - flash.total()
+    graph = result.file_bytes - flash.total()
     assert 0 < graph < 25_000
 
 
@@ -71,12 +71,12 @@ def test_scaled_cost_is_a_multiple() -> None:
     scaled = ScaledCost(macs, factor=0.5, offset=100.0)
     assert scaled.total() == 0.5 * macs.total() + 100
     torch.testing.assert_close(scaled.savings(), 0.5 * macs.savings())
-    gone = _some(units, 0.4, 0)
+    removed = _some(units, 0.4, 0)
     twin = scaled.copy()
-    twin.remove(gone)
+    twin.remove(removed)
     assert macs.total() > 0
     assert scaled.total() == 0.5 * macs.total() + 100  # neither the copy nor what it was made of is touched
-    macs.remove(gone)
+    macs.remove(removed)
     assert twin.total() == 0.5 * macs.total() + 100
     torch.testing.assert_close(twin.gains(), 0.5 * macs.gains())
 

@@ -17,12 +17,12 @@ def test_layers_and_calls_add_up_to_the_costs_of_the_network(name: str) -> None:
     for group in units.groups:
         if group.frozen is None:
             removed[group.start : group.start + len(group) // 2] = True
-    dense, left = cost_of(units, network), cost_of(units, network, removed)
+    dense, remaining = cost_of(units, network), cost_of(units, network, removed)
     layers, calls = layer_costs(units, removed), live_bytes(units, removed)
     assert sum(layer.macs[0] for layer in layers) == dense.macs
-    assert sum(layer.macs[1] for layer in layers) == left.macs
+    assert sum(layer.macs[1] for layer in layers) == remaining.macs
     assert max(call.bytes[0] for call in calls) == dense.peak_activation_bytes
-    assert max(call.bytes[1] for call in calls) == left.peak_activation_bytes
+    assert max(call.bytes[1] for call in calls) == remaining.peak_activation_bytes
     state = network.state_dict()
     for layer in layers:
         weight = state.get(f"{layer.name}.weight")

@@ -70,14 +70,14 @@ def test_gains_are_exact_and_removing_is_undone() -> None:
     network, units = _network()
     model = cost_model("latency_ms", units, network, table=table_for(units))
     dense = model.total()
-    gone = _mask(units, *range(7), *range(20, 29))
-    model.remove(gone)
+    removed = _mask(units, *range(7), *range(20, 29))
+    model.remove(removed)
     before, gains = model.total(), model.gains()
-    for unit in gone.nonzero().flatten().tolist():
+    for unit in removed.nonzero().flatten().tolist():
         twin = model.copy()
         twin.restore(_mask(units, unit))
         assert twin.total() - before == pytest.approx(float(gains[unit]))
-    model.restore(gone)
+    model.restore(removed)
     assert model.total() == pytest.approx(dense)
 
 
@@ -148,7 +148,7 @@ def test_tables_of_the_same_bench_are_joined() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"runtime_version": "0.1"}, r"onnxruntime 0\.1 .*=="),
         ({"runtime": "tflite"}, r"runtime tflite\b.*onnxruntime"),
@@ -157,11 +157,11 @@ def test_tables_of_the_same_bench_are_joined() -> None:
         ({"schema": 2}, r"schema 1\b.* 2\b"),
     ],
 )
-def test_tables_of_another_bench_are_refused(change: dict[str, object], told: str, tmp_path: Path) -> None:
+def test_tables_of_another_bench_are_refused(change: dict[str, object], message: str, tmp_path: Path) -> None:
     _, units = _network()
     path = tmp_path / "host.json"
     path.write_text(dataclasses.replace(table_for(units), **change).to_json())
-    with pytest.raises(TargetError, match=told):
+    with pytest.raises(TargetError, match=message):
         load_table(Target(name="host"), path, installed="1.20.1")
 
 

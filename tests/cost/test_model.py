@@ -28,10 +28,10 @@ _SOME = ("concat-into-grouped", "zero-padded-residual", "fused-projection", "lst
 
 def _some(units: Units, *, share: float = 0.4, seed: int = 0) -> Tensor:
     """Some of the units that may go, at least one of every floor stays."""
-    drawn = torch.rand(len(units), generator=torch.Generator().manual_seed(seed))
-    mask = (drawn < share) & units.prunable
+    samples = torch.rand(len(units), generator=torch.Generator().manual_seed(seed))
+    mask = (samples < share) & units.prunable
     for floor in units.floors:
-        mask[floor[drawn[floor].argmax()]] = False
+        mask[floor[samples[floor].argmax()]] = False
     return mask
 
 
@@ -52,12 +52,12 @@ def _moved(model: CostModel, move: Callable[[CostModel], None]) -> float:
 @pytest.mark.parametrize("name", _SOME)
 def test_savings_and_gains_are_differences_of_totals(name: str, cost: str) -> None:
     network, _, units = shared(name)
-    model, gone = cost_model(cost, units, network), _some(units)
-    model.remove(gone)
+    model, removed = cost_model(cost, units, network), _some(units)
+    model.remove(removed)
     before, savings, gains = model.total(), model.savings(limit=1.0), model.gains()
     for unit in range(len(units)):
         one = _one(units, unit)
-        if gone[unit]:
+        if removed[unit]:
             assert _moved(model, lambda twin, one=one: twin.restore(one)) - before == pytest.approx(float(gains[unit]))
         else:
             assert before - _moved(model, lambda twin, one=one: twin.remove(one)) == pytest.approx(float(savings[unit]))
@@ -70,20 +70,20 @@ def test_peak_activation_is_that_of_the_recount(name: str) -> None:
     model = cost_model("peak_activation_bytes", units, network)
     assert model.total() == peak_activation_bytes(units, torch.zeros(len(units), dtype=torch.bool))
     for seed, share in enumerate((0.2, 0.5, 0.9)):
-        gone = _some(units, share=share, seed=seed)
-        model.remove(gone)
-        assert model.total() == peak_activation_bytes(units, gone)
-        model.restore(gone)
+        removed = _some(units, share=share, seed=seed)
+        model.remove(removed)
+        assert model.total() == peak_activation_bytes(units, removed)
+        model.restore(removed)
 
 
 @pytest.mark.parametrize("name", _SOME)
 def test_gains_of_the_peak_are_differences_of_the_recount(name: str) -> None:
     network, _, units = shared(name)
-    model, gone = cost_model("peak_activation_bytes", units, network), _some(units)
-    model.remove(gone)
+    model, removed = cost_model("peak_activation_bytes", units, network), _some(units)
+    model.remove(removed)
     gains = model.gains()
-    for unit in gone.nonzero().flatten().tolist():
-        again = gone & ~_one(units, unit)
+    for unit in removed.nonzero().flatten().tolist():
+        again = removed & ~_one(units, unit)
         assert peak_activation_bytes(units, again) - model.total() == gains[unit]
 
 
@@ -204,16 +204,16 @@ def test_totals_of_many_states_are_those_of_each(name: str, cost: str) -> None:
     whole = model.total()
     masks = torch.stack([_some(units, share=share, seed=seed) for seed, share in enumerate((0.0, 0.3, 0.8))])
     scaled = ScaledCost(model, factor=0.5, offset=3.0)
-    left = model.terms.remaining - model.reduction(masks)
+    remaining = model.terms.remaining - model.reduction(masks)
     each = [_moved(model, lambda twin, mask=mask: twin.remove(mask)) for mask in masks]
-    assert model.totals(left).tolist() == each
-    assert scaled.totals(left).tolist() == [0.5 * total + 3.0 for total in each]
+    assert model.totals(remaining).tolist() == each
+    assert scaled.totals(remaining).tolist() == [0.5 * total + 3.0 for total in each]
     # As a maximum of sums, and as a cost that only knows the total of one state.
     for tried in (model, scaled):
         weights, offset = tried.as_largest_sum() or (None, 0.0)
         assert weights is not None
-        values = tried.terms.at(left).values()
-        assert ((weights @ values.T).amax(0) + offset).tolist() == tried.totals(left).tolist()
-    assert CostModel.totals(model, left).tolist() == each
+        values = tried.terms.at(remaining).values()
+        assert ((weights @ values.T).amax(0) + offset).tolist() == tried.totals(remaining).tolist()
+    assert CostModel.totals(model, remaining).tolist() == each
     assert CostModel.as_largest_sum(model) is None
     assert model.total() == whole

@@ -81,7 +81,7 @@ def test_criterion_is_loaded_from_a_module(own: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "told"),
+    ("name", "options", "message"),
     [
         ("l3", {}, ("'l3'", "l2")),
         ("apos", {}, ("'apos'", "'apoz'")),
@@ -99,10 +99,12 @@ def test_criterion_is_loaded_from_a_module(own: Path, monkeypatch: pytest.Monkey
         ("activation_entropy", {"bins": 8.0}, ("bins", "8.0", "integer")),
     ],
 )
-def test_invalid_criterion_is_an_error(name: str, options: dict[str, object], told: tuple[str, ...], own: Path) -> None:
+def test_invalid_criterion_is_an_error(
+    name: str, options: dict[str, object], message: tuple[str, ...], own: Path
+) -> None:
     with pytest.raises(InputError) as error:
         create(name, options, data=True, base=own.parent)
-    assert all(word in str(error.value) for word in told)
+    assert all(word in str(error.value) for word in message)
 
 
 def _words(documentation: str) -> list[str]:
@@ -137,8 +139,8 @@ def test_command_shows_an_own_criterion(
 ) -> None:
     monkeypatch.chdir(own.parent)
     assert run(["criteria", "mine.py:Position", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["options"] == {"factor": 1.0}
-    assert told["description"].startswith("The position of a unit")
+    values = json.loads(capsys.readouterr().out)
+    assert values["options"] == {"factor": 1.0}
+    assert values["description"].startswith("The position of a unit")
     assert run(["criteria", "l3"]) == 3
     assert "l2" in capsys.readouterr().err

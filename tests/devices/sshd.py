@@ -45,8 +45,8 @@ class Server:
 
     def uri(self, **options: str) -> str:
         """The device; Python is that of the tests unless given."""
-        given = {"python": sys.executable, "ssh_config": str(self.config), **options}
-        return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}?{urlencode(given)}"
+        values = {"python": sys.executable, "ssh_config": str(self.config), **options}
+        return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}?{urlencode(values)}"
 
     def left(self) -> list[Path]:
         """What is left in its temporary folder."""
@@ -55,12 +55,12 @@ class Server:
     def programs(self) -> list[int]:
         """Programs that it runs, or ran before it was killed."""
         mark = f"TMPDIR={self.tmp}".encode()
-        found = []
+        results = []
         for environ in Path("/proc").glob("[0-9]*/environ"):
             with contextlib.suppress(OSError):
                 if any(value.startswith(mark) for value in environ.read_bytes().split(b"\0")):
-                    found.append(int(environ.parent.name))
-        return found
+                    results.append(int(environ.parent.name))
+        return results
 
     def is_clean(self, *, within_s: float = 120) -> bool:
         """Whether no program runs and no folder is left, now or soon."""
@@ -115,11 +115,11 @@ def server(folder: Path, *, tmp: Path | None = None, file_bytes: int | None = No
         f"Host *\nIdentityFile {folder}/user\nIdentitiesOnly yes\nIdentityAgent none\n"
         f"UserKnownHostsFile {folder}/known\n"
     )
-    made = _started(folder, tmp, file_bytes)
+    result = _started(folder, tmp, file_bytes)
     try:
-        yield made
+        yield result
     finally:
-        made.stop()
+        result.stop()
 
 
 def _started(folder: Path, tmp: Path, file_bytes: int | None) -> Server:
@@ -127,29 +127,29 @@ def _started(folder: Path, tmp: Path, file_bytes: int | None) -> Server:
     for _ in range(5):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            made = Server(folder, probe.getsockname()[1], tmp, file_bytes)
-        _configure(made)
+            result = Server(folder, probe.getsockname()[1], tmp, file_bytes)
+        _configure(result)
         try:
-            made.start()
+            result.start()
         except AssertionError as problem:
             if "Address already in use" not in str(problem):
                 raise
         else:
-            return made
+            return result
     raise AssertionError("no port is free")
 
 
-def _configure(made: Server) -> None:
-    folder = made.folder
+def _configure(result: Server) -> None:
+    folder = result.folder
     (folder / "server").write_text(
-        f"ListenAddress 127.0.0.1\nPort {made.port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
+        f"ListenAddress 127.0.0.1\nPort {result.port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
         "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
         "PermitRootLogin prohibit-password\nPidFile none\n"
         # An empty home: start-up files of the developer's shell may wait for locks of other shells.
-        f"SetEnv HOME={folder} TMPDIR={made.tmp} BASH_ENV={folder}/greeting\n"
+        f"SetEnv HOME={folder} TMPDIR={result.tmp} BASH_ENV={folder}/greeting\n"
     )
     key = (folder / "host.pub").read_text().split()[:2]
-    (folder / "known").write_text(f"[127.0.0.1]:{made.port} {' '.join(key)}\n")
+    (folder / "known").write_text(f"[127.0.0.1]:{result.port} {' '.join(key)}\n")
 
 
 def argv(pid: int) -> bytes:
@@ -161,11 +161,11 @@ def argv(pid: int) -> bytes:
 
 
 def _descendants(pid: int, name: bytes) -> list[int]:
-    found = []
+    results = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             content = stat.read_bytes()
             own, parent = int(stat.parent.name), int(content.rpartition(b")")[2].split()[1])
             if parent == pid and name in content.partition(b"(")[2]:
-                found += [own, *_descendants(own, name)]
-    return found
+                results += [own, *_descendants(own, name)]
+    return results

@@ -22,9 +22,9 @@ _SAID = (
 def test_lines_do_not_depend_on_how_reads_cut_them(cuts: list[int]) -> None:
     lines = board_protocol.LineBuffer()
     places = [0, *sorted(cuts), len(_SAID)]
-    found = [line for first, last in itertools.pairwise(places) for line in lines.feed(_SAID[first:last])]
-    assert found == _SAID.decode().split("\r\n")[:-1]
-    assert [board_protocol.reply(line) for line in found] == found
+    results = [line for first, last in itertools.pairwise(places) for line in lines.feed(_SAID[first:last])]
+    assert results == _SAID.decode().split("\r\n")[:-1]
+    assert [board_protocol.reply(line) for line in results] == results
 
 
 def test_replies_are_parsed() -> None:

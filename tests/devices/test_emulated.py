@@ -51,10 +51,10 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             assert process.stderr is not None
-            said = process.stderr.read()
+            output = process.stderr.read()
         if process.returncode != -signal.SIGKILL:
-            unreachable.skip(said.removeprefix("error: "))
-            pytest.fail(said)
+            unreachable.skip(output.removeprefix("error: "))
+            pytest.fail(output)
         yield place
 
 
@@ -123,13 +123,13 @@ def test_programs_see_the_board_and_nothing_of_this_machines_python(
     script = tmp_path / "self.py"
     script.write_text(_SELF)
     with device(_URI).open() as workspace:
-        told = json.loads(workspace.run([workspace.push(script), "a b;c"], timeout_s=60))
-    assert told["machine"] == "aarch64"
-    assert told["cores"] == 4
-    assert told["argument"] == "a b;c"
-    assert told["user"] == 1
-    assert all(Path(path).is_relative_to(image.folder) for path in told["path"])
-    assert "PYTHONPATH" not in told["environment"]
+        values = json.loads(workspace.run([workspace.push(script), "a b;c"], timeout_s=60))
+    assert values["machine"] == "aarch64"
+    assert values["cores"] == 4
+    assert values["argument"] == "a b;c"
+    assert values["user"] == 1
+    assert all(Path(path).is_relative_to(image.folder) for path in values["path"])
+    assert "PYTHONPATH" not in values["environment"]
 
 
 def test_timeout_leaves_no_process(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,17 +221,17 @@ def test_a_bundle_is_profiled_with_its_own_runner_and_answers_as_it_must(
     image: Image, request: pytest.FixtureRequest, name: str
 ) -> None:
     bundle = request.getfixturevalue(name)
-    found = edgeprune.profile(bundle, _URI, runs=2, blocks=1, block_s=0, warmup=0, timeout_s=_RUN_S)
-    assert found.validity is not None
-    assert found.validity.valid
-    (check,) = found.validity.golden.values()
+    result = edgeprune.profile(bundle, _URI, runs=2, blocks=1, block_s=0, warmup=0, timeout_s=_RUN_S)
+    assert result.validity is not None
+    assert result.validity.valid
+    (check,) = result.validity.golden.values()
     assert (check.samples, check.top1_agreement) == (4, 1)
-    (model,) = found.models.values()
+    (model,) = result.models.values()
     assert model.peak_memory_bytes is not None
     assert model.peak_memory_bytes.value > 0
     assert (model.peak_memory_bytes.kind, model.latency_ms.kind) == ("emulated", "emulated")
     # What this machine would tell of itself is nothing of the board's.
-    assert (found.environment, model.layers, model.energy_mj) == (None, None, None)
+    assert (result.environment, model.layers, model.energy_mj) == (None, None, None)
     if name == "digits_litert":
         same, error = compare(bundle / "model.tflite", samples("digits"), bundle / "run.py")
         assert same == 1
@@ -239,14 +239,14 @@ def test_a_bundle_is_profiled_with_its_own_runner_and_answers_as_it_must(
 
 
 def test_measurements_of_the_emulator_have_the_kind_emulated(image: Image, digits: Path) -> None:
-    found = measure({"pruned": digits / "model.onnx"}, device(_URI), threads=1, warmup=1, runs=3, blocks=1, block_s=0)
-    model = found.models["pruned"]
+    result = measure({"pruned": digits / "model.onnx"}, device(_URI), threads=1, warmup=1, runs=3, blocks=1, block_s=0)
+    model = result.models["pruned"]
     assert model.peak_memory_bytes is not None
     assert model.runtime_memory_bytes is not None
     assert model.peak_memory_bytes.value > 0
     figures = (model.latency_ms, model.first_ms, model.load_ms, model.peak_memory_bytes, model.runtime_memory_bytes)
     assert {figure.kind for figure in figures} == {"emulated"}
-    assert found.device["uri"] == _URI
-    assert found.device["machine"] == "aarch64"
-    assert found.device["cpu"] == "Raspberry Pi 4 Model B, emulated"
-    assert Profile.from_json(found.to_json()) == found
+    assert result.device["uri"] == _URI
+    assert result.device["machine"] == "aarch64"
+    assert result.device["cpu"] == "Raspberry Pi 4 Model B, emulated"
+    assert Profile.from_json(result.to_json()) == result

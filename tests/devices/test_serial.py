@@ -104,20 +104,20 @@ def test_the_models_of_mlperf_tiny_on_the_emulated_board(
     shared_data: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = shared_data / "models" / f"mlperf_tiny_{name}_int8.tflite"
-    found = ep.profile(path, "emulator:microcontroller", **_QUICK, noise=0.0)
-    assert found.validity is not None
-    assert (found.validity.valid, found.validity.noise_limit) == (True, None)  # time that says nothing may be noisy
-    (measured,) = found.models.values()
+    result = ep.profile(path, "emulator:microcontroller", **_QUICK, noise=0.0)
+    assert result.validity is not None
+    assert (result.validity.valid, result.validity.noise_limit) == (True, None)  # time that says nothing may be noisy
+    (measured,) = result.models.values()
     assert measured.latency_ms.kind == "emulated"
     assert measured.arena_bytes is not None
     assert measured.arena_bytes.kind == "emulated"
     assert 2_000 < measured.arena_bytes.value < 60_000
-    assert (measured.peak_memory_bytes, measured.load_ms, found.environment) == (None, None, None)
+    assert (measured.peak_memory_bytes, measured.load_ms, result.environment) == (None, None, None)
     assert measured.layers is not None
     kinds = [layer.kind for layer in measured.layers]
     assert kinds.count("FULLY_CONNECTED") == {"ic": 1, "ad01": 10}[name]
     assert kinds.count("CONV_2D") == {"ic": 9, "ad01": 0}[name]
-    assert found.device["runtime"] == "tflm"
+    assert result.device["runtime"] == "tflm"
 
 
 @pytest.mark.long
@@ -126,10 +126,10 @@ def test_outputs_over_the_line_are_those_of_the_model(shared_data: Path) -> None
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32)).astype(np.float32)
     (expected,) = LiteRTSession(path, kernels="reference").predict([images])
     golden = {"ic": Golden(images, (expected,), tolerance=0.05)}
-    found = measure({"ic": path}, device("emulator:microcontroller"), golden=golden, **_QUICK)
-    assert found.validity is not None
-    assert found.validity.valid
-    assert found.validity.golden["ic"].top1_agreement == 1
+    result = measure({"ic": path}, device("emulator:microcontroller"), golden=golden, **_QUICK)
+    assert result.validity is not None
+    assert result.validity.valid
+    assert result.validity.golden["ic"].top1_agreement == 1
 
 
 def test_every_command_of_the_protocol_is_answered(model: Path) -> None:
@@ -148,16 +148,16 @@ def test_every_command_of_the_protocol_is_answered(model: Path) -> None:
         ]
         assert replies[:-1] == [[]] * (len(replies) - 1)
         assert replies[-1] == ["m-load-done"]
-        said = ask("infer", 2, 1)
-        assert [line.partition("-[")[0] for line in said if "lap" not in line] == [
+        output = ask("infer", 2, 1)
+        assert [line.partition("-[")[0] for line in output if "lap" not in line] == [
             "m-warmup-start-1",
             "m-warmup-done",
             "m-infer-start-2",
             "m-infer-done",
             "m-results",
         ]
-        assert ask("results") == said[-1:]
-        assert len(board_protocol.results(board_protocol.bracketed(said[-1], "results") or "")) == 640
+        assert ask("results") == output[-1:]
+        assert len(board_protocol.results(board_protocol.bracketed(output[-1], "results") or "")) == 640
         for wrong, reason in {
             ("db", "load", 3): "640",
             ("db", "00"): "db load",
@@ -181,12 +181,12 @@ def test_only_boards_that_load_models_are_measured_interleaved(
     model: Path, shared_data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = shared_data / "models" / "mlperf_tiny_ic_int8.tflite"
-    found = ep.profile(model, "emulator:microcontroller", baseline=other, **_QUICK)
-    assert [one.sha256 for one in found.models.values()] == [sha256(other), sha256(model)]
+    result = ep.profile(model, "emulator:microcontroller", baseline=other, **_QUICK)
+    assert [one.sha256 for one in result.models.values()] == [sha256(other), sha256(model)]
     assert not caplog.records
     with board(model) as port:
-        found = ep.profile(model, f"serial:{port}", baseline=other, **_QUICK, noise=100.0)
-    assert [one.sha256 for one in found.models.values()] == [sha256(model)]
+        result = ep.profile(model, f"serial:{port}", baseline=other, **_QUICK, noise=100.0)
+    assert [one.sha256 for one in result.models.values()] == [sha256(model)]
     (warning,) = caplog.messages
     assert f"serial:{port}?baud=115200" in warning
     assert "without dense" in warning
@@ -195,9 +195,9 @@ def test_only_boards_that_load_models_are_measured_interleaved(
 @pytest.mark.long
 def test_a_board_is_profiled(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with board(model) as port:
-        found = profiled(port, model)
-        assert found.device["uri"] == f"serial:{port}?baud=115200"
-        (measured,) = found.models.values()
+        result = profiled(port, model)
+        assert result.device["uri"] == f"serial:{port}?baud=115200"
+        (measured,) = result.models.values()
         assert measured.latency_ms.kind == "measured"
         assert measured.latency_ms.p50 == pytest.approx(1.5)  # of its clock, which wrapped around meanwhile
         assert run(["profile", str(model), "--device", f"serial:{port}", "--runs", "2", "--blocks", "1"]) == 0
@@ -245,10 +245,10 @@ def without_additions(write: Write, command: str, lines: Iterator[str]) -> None:
 def test_values_missing_in_the_firmware_are_omitted(model: Path) -> None:
     with board(model, without_additions) as port:
         golden = {"ad": Golden(np.zeros((1, 640), np.float32), (np.ones((1, 640), np.float32),), 1e-3)}
-        found = measure({"ad": model}, SerialBoard(port), golden=golden, **_QUICK)
-        assert (found.models["ad"].arena_bytes, found.models["ad"].layers) == (None, None)
-        assert found.validity is not None
-        assert found.validity.golden == {}  # how it takes its input is not known
+        result = measure({"ad": model}, SerialBoard(port), golden=golden, **_QUICK)
+        assert (result.models["ad"].arena_bytes, result.models["ad"].layers) == (None, None)
+        assert result.validity is not None
+        assert result.validity.golden == {}  # how it takes its input is not known
 
 
 def without_layer_times(write: Write, command: str, lines: Iterator[str]) -> None:
@@ -273,11 +273,11 @@ def test_an_empty_list_of_layers_keeps_the_measurement(model: Path, tmp_path: Pa
 
 def emulated(write: Write, command: str, lines: Iterator[str]) -> None:
     """Firmware that was built for an emulator."""
-    told = (
+    messages = (
         ("m-board-[emulated]", line) if command == "profile" and line == board_protocol.READY else (line,)
         for line in lines
     )
-    say(write, command, (line for part in told for line in part))
+    say(write, command, (line for part in messages for line in part))
 
 
 def kinds(profile: Profile) -> set[str]:
@@ -294,9 +294,9 @@ def test_figures_of_an_emulator_on_a_serial_port_are_emulated(
     with board(model) as port:
         Path("devices.toml").write_text(f'[qemu]\nuri = "serial:{port}"\nemulated = true\n')
         assert kinds(ep.profile(model, "qemu", **_QUICK)) == {"emulated"}
-        found = ep.profile(model, f"serial:{port}?emulated=1", **_QUICK)
-        assert kinds(found) == {"emulated"}
-        assert found.device["uri"] == f"serial:{port}?baud=115200&emulated=1"
+        result = ep.profile(model, f"serial:{port}?emulated=1", **_QUICK)
+        assert kinds(result) == {"emulated"}
+        assert result.device["uri"] == f"serial:{port}?baud=115200&emulated=1"
         assert kinds(ep.profile(model, f"serial:{port}?emulated=0", **_QUICK, noise=100.0)) == {"measured"}
     with board(model, emulated) as port:  # it says so itself
         assert kinds(ep.profile(model, f"serial:{port}", **_QUICK)) == {"emulated"}
@@ -331,8 +331,8 @@ class Resetting:
 def test_board_that_was_reset_is_measured_again(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeprune.profile.profile_devices._RETRY_DELAY_S", 0)
     with board(model, Resetting(2)) as port:
-        found = profiled(port, model)
-        assert found.models[model.stem].latency_ms.p50 == pytest.approx(1.5)
+        result = profiled(port, model)
+        assert result.models[model.stem].latency_ms.p50 == pytest.approx(1.5)
     with (
         board(model, Resetting(10**9)) as port,
         pytest.raises(DeviceError, match=r"reset.*'infer") as raised,
@@ -341,9 +341,9 @@ def test_board_that_was_reset_is_measured_again(model: Path, monkeypatch: pytest
     assert raised.value.exit_code == 5
 
 
-def nonsense(start: str, said: str) -> Say:
+def nonsense(start: str, text: str) -> Say:
     def answer(write: Write, command: str, lines: Iterator[str]) -> None:
-        say(write, command, iter([said, "m-ready"]) if command.startswith(start) else lines)
+        say(write, command, iter([text, "m-ready"]) if command.startswith(start) else lines)
 
     return answer
 

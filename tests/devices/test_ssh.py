@@ -270,15 +270,15 @@ def test_a_lost_line_leaves_the_file_that_was_to_be_fetched_as_it_was(own: Serve
 
 @pytest.mark.long
 def test_unknown_host_key_is_refused(own: Server) -> None:
-    known = own.folder / "known"
-    line = known.read_text()
-    known.write_text("")
+    available = own.folder / "known"
+    line = available.read_text()
+    available.write_text("")
     started = time.monotonic()
     with pytest.raises(DeviceError, match=r"ssh://.*verification failed"):
         device(own.uri()).open().__enter__()
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(own.folder / "other")], check=True)
     key = (own.folder / "other.pub").read_text().split()[1]
-    known.write_text(f"{' '.join(line.split()[:2])} {key}\n")
+    available.write_text(f"{' '.join(line.split()[:2])} {key}\n")
     with pytest.raises(DeviceError, match=r"ssh://.*has changed.*known_hosts"):
         device(own.uri()).open().__enter__()
     assert time.monotonic() - started < 300
@@ -405,8 +405,8 @@ def test_devices_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         '[kitchen]\nuri = "ssh://pi@old"\n[shed]\nuri = "ssh://[fe80::1%25eth0]:22"\n'
     )
     (tmp_path / "devices.toml").write_text('[kitchen]\nuri = "ssh://pi@new"\npython = "my venv/bin/python -I"\n')
-    found = device("kitchen")
-    assert (found.uri, found.python) == ("ssh://pi@new", "my venv/bin/python -I")
+    result = device("kitchen")
+    assert (result.uri, result.python) == ("ssh://pi@new", "my venv/bin/python -I")
     assert device("shed").uri.endswith(":22")
     with pytest.raises(InputError, match=r"'kitchn'.*'kitchen'"):
         device("kitchn")

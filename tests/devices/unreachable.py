@@ -7,7 +7,7 @@ import pytest
 _SAID = ("installing an emulator needs", "apt-get cannot download", "pip cannot install")
 
 
-def skip(said: str) -> None:
-    """Skip the test, if ``said`` is that what an emulator is made of cannot be had here."""
-    if said.startswith(_SAID):
-        pytest.skip(f"the emulator cannot be installed here: {said}")
+def skip(text: str) -> None:
+    """Skip the test, if ``text`` is that what an emulator is made of cannot be had here."""
+    if text.startswith(_SAID):
+        pytest.skip(f"the emulator cannot be installed here: {text}")

@@ -34,10 +34,10 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def by_name(findings: Iterable[Finding]) -> dict[str, Finding]:
-    found = list(findings)
-    named = {one.name: one for one in found}
-    assert len(named) == len(found)
-    assert all(one.detail for one in found)
+    results = list(findings)
+    named = {one.name: one for one in results}
+    assert len(named) == len(results)
+    assert all(one.detail for one in results)
     return named
 
 
@@ -49,12 +49,12 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
 @pytest.mark.long
 def test_doctor_finds_no_problem_in_the_test_environment(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "--json"]) == 0
-    found = told(capsys)
+    result = told(capsys)
     for name in ("python", "torch", "onnxruntime", "host", "raspberry-pi-4", "local:", "digits", "working folder"):
-        assert found[name]["state"] == "ok", found[name]
-    assert "onnxruntime" in found["local:"]["detail"]
-    assert {name for name, one in found.items() if one["needed"]} >= {"python", "torch", "local:", "working folder"}
-    emulator = found["emulator:raspberry-pi-4"]
+        assert result[name]["state"] == "ok", result[name]
+    assert "onnxruntime" in result["local:"]["detail"]
+    assert {name for name, one in result.items() if one["needed"]} >= {"python", "torch", "local:", "working folder"}
+    emulator = result["emulator:raspberry-pi-4"]
     assert (emulator["state"], emulator["fix"]) == ("absent", "edgeprune emulator install raspberry-pi-4")
 
 
@@ -75,10 +75,10 @@ def test_without_the_basics_it_ends_with_3_and_prints_the_fix(
 
 
 def test_package_of_another_version_is_reported() -> None:
-    found = package_checks._package(Requirement("click<1"), {})
-    assert (found.state, found.needed) == ("bad", True)
-    assert found.fix is not None
-    assert found.fix.endswith("-m pip install 'click<1'")
+    result = package_checks._package(Requirement("click<1"), {})
+    assert (result.state, result.needed) == ("bad", True)
+    assert result.fix is not None
+    assert result.fix.endswith("-m pip install 'click<1'")
 
 
 def test_package_that_fails_to_import_is_reported(elsewhere: Path) -> None:
@@ -89,64 +89,64 @@ def test_package_that_fails_to_import_is_reported(elsewhere: Path) -> None:
     problem = package_checks._problem("unfit")
     assert problem is not None
     assert "libcudart.so.12" in problem
-    found = package_checks._package(Requirement("click"), {"click": problem})
-    assert found.state == "bad"
-    assert "ImportError: libcudart" in found.detail
-    assert found.fix is not None
-    assert "--force-reinstall" in found.fix
+    result = package_checks._package(Requirement("click"), {"click": problem})
+    assert result.state == "bad"
+    assert "ImportError: libcudart" in result.detail
+    assert result.fix is not None
+    assert "--force-reinstall" in result.fix
 
 
 def test_requirements_are_those_of_the_installed_package_where_there_is_no_checkout(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(package_checks, "_PROJECT", elsewhere / "pyproject.toml")
-    wanted, python = package_checks.requirements()
-    assert {"torch", "click"} <= {requirement.name for requirement in wanted}
-    assert "pytest" not in {requirement.name for requirement in wanted}
+    expected, python = package_checks.requirements()
+    assert {"torch", "click"} <= {requirement.name for requirement in expected}
+    assert "pytest" not in {requirement.name for requirement in expected}
     assert python.contains("3.11")
 
 
 def test_every_runtime_but_tensorrt_has_a_package() -> None:
-    found = {name: backend(name).package for name in names()}
-    assert {name for name, package in found.items() if package is None} == {"tensorrt"}
-    assert all(installed(package) for package in found.values() if package is not None)
+    results = {name: backend(name).package for name in names()}
+    assert {name for name, package in results.items() if package is None} == {"tensorrt"}
+    assert all(installed(package) for package in results.values() if package is not None)
 
 
 def test_targets_of_the_working_folder_are_seen_and_judged(elsewhere: Path) -> None:
     (elsewhere / "targets").mkdir()
     (elsewhere / "targets/old.toml").write_text("name = 'old'\nruntime = {versions = '<1'}\n")
     (elsewhere / "targets/wrong.toml").write_text("name = 'wrong'\nruntime = {threads = 0}\n")
-    found = by_name(target_checks.targets())
-    assert found.keys() == set(Target.available())
-    assert found["old"].state == "bad"
-    assert found["old"].fix is not None
-    assert found["old"].fix.endswith("-m pip install 'onnxruntime<1'")
-    assert found["wrong"].state == "bad"
-    assert "runtime.threads" in found["wrong"].detail
-    assert found["jetson-orin-nano"].state == "ok"
-    assert "the board builds the engine" in found["jetson-orin-nano"].detail
+    result = by_name(target_checks.targets())
+    assert result.keys() == set(Target.available())
+    assert result["old"].state == "bad"
+    assert result["old"].fix is not None
+    assert result["old"].fix.endswith("-m pip install 'onnxruntime<1'")
+    assert result["wrong"].state == "bad"
+    assert "runtime.threads" in result["wrong"].detail
+    assert result["jetson-orin-nano"].state == "ok"
+    assert "the board builds the engine" in result["jetson-orin-nano"].detail
 
 
 @pytest.mark.long
 def test_named_devices_are_connected_to(elsewhere: Path) -> None:
     (elsewhere / "devices.toml").write_text("[shed]\nuri = 'ssh://127.0.0.1:9'\n[odd]\nuri = 'carrier-pigeon:x'\n")
-    found = by_name(device_checks.devices())
-    assert found["local:"].state == "ok"
-    assert found["emulator:microcontroller"].state == "ok"
-    assert "TFLite Micro" in found["emulator:microcontroller"].detail
-    assert found["shed"].state == "bad"
-    assert "127.0.0.1" in found["shed"].detail
-    assert found["odd"].state == "bad"
-    assert "carrier-pigeon" in found["odd"].detail
+    result = by_name(device_checks.devices())
+    assert result["local:"].state == "ok"
+    assert result["emulator:microcontroller"].state == "ok"
+    assert "TFLite Micro" in result["emulator:microcontroller"].detail
+    assert result["shed"].state == "bad"
+    assert "127.0.0.1" in result["shed"].detail
+    assert result["odd"].state == "bad"
+    assert "carrier-pigeon" in result["odd"].detail
     (elsewhere / "devices.toml").write_text("shed = 1\n")
     assert by_name(device_checks.devices())["devices.toml"].state == "bad"
 
 
 def test_microcontroller_without_tflite_micro_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(extras.MODULES, "mcu", ("no_such_module",))
-    found = device_checks._device("emulator:microcontroller", "emulator:microcontroller")
-    assert found.state == "absent"
-    assert "pip install 'edgeprune[mcu]'" in found.detail
+    result = device_checks._device("emulator:microcontroller", "emulator:microcontroller")
+    assert result.state == "absent"
+    assert "pip install 'edgeprune[mcu]'" in result.detail
 
 
 @pytest.mark.long
@@ -156,13 +156,13 @@ def test_a_device_without_a_runtime_has_the_line_that_installs_one(elsewhere: Pa
     with sshd.server(elsewhere / "sshd") as server:
         bare = server.uri(python=f"{sys.executable} -S")  # without what is installed
         (elsewhere / "devices.toml").write_text(f"[whole]\nuri = '{server.uri()}'\n[bare]\nuri = '{bare}'\n")
-        found = by_name(device_checks.devices())
-    assert found["whole"].state == "ok"
-    assert f"onnxruntime {version('onnxruntime')}" in found["whole"].detail
-    assert found["bare"].state == "bad"
-    assert "onnxruntime" not in found["bare"].detail
-    assert found["bare"].fix is not None
-    assert found["bare"].fix.startswith(f"{sys.executable} -m pip install ")
+        result = by_name(device_checks.devices())
+    assert result["whole"].state == "ok"
+    assert f"onnxruntime {version('onnxruntime')}" in result["whole"].detail
+    assert result["bare"].state == "bad"
+    assert "onnxruntime" not in result["bare"].detail
+    assert result["bare"].fix is not None
+    assert result["bare"].fix.startswith(f"{sys.executable} -m pip install ")
 
 
 def test_programs_that_are_missing_have_a_line_where_apt_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,20 +177,20 @@ def test_programs_that_are_missing_have_a_line_where_apt_is(tmp_path: Path, monk
         (folder / name).chmod(0o755)
     (folder / "ssh").write_text("no program\0")
     (folder / "ssh").chmod(0o755)
-    found = by_name(tool_checks.tools())
-    assert found["ssh-keygen"].fix == "sudo apt-get install openssh-client"
-    assert found["apt-get"].detail == "apt 2.6"
-    assert (found["git"].state, found["git"].detail) == ("ok", str(folder / "git"))
-    assert found["ssh"].state == "bad"
-    assert found["trtexec"].fix is None
+    result = by_name(tool_checks.tools())
+    assert result["ssh-keygen"].fix == "sudo apt-get install openssh-client"
+    assert result["apt-get"].detail == "apt 2.6"
+    assert (result["git"].state, result["git"].detail) == ("ok", str(folder / "git"))
+    assert result["ssh"].state == "bad"
+    assert result["trtexec"].fix is None
 
 
 def test_recipes_without_data_or_weights_say_how_to_give_them(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEPRUNE_DATA", str(elsewhere / "none"))
-    found = by_name(folder_checks.recipes())
-    assert found["digits"].state == "ok"
-    assert found["cifar10-resnet56"].state == "absent"
-    assert found["cifar10-resnet56"].fix == "edgeprune build cifar10-resnet56 --data-dir FOLDER"
+    result = by_name(folder_checks.recipes())
+    assert result["digits"].state == "ok"
+    assert result["cifar10-resnet56"].state == "absent"
+    assert result["cifar10-resnet56"].fix == "edgeprune build cifar10-resnet56 --data-dir FOLDER"
     (elsewhere / "recipes/own").mkdir(parents=True)
     (elsewhere / "recipes/own/recipe.toml").write_text("name = 'own'\n")
     assert by_name(folder_checks.recipes())["own"].state == "bad"
@@ -200,6 +200,6 @@ def test_size_of_caches_is_reported(elsewhere: Path) -> None:
     assert by_name(folder_checks.folders())["stage results"].state == "absent"
     (elsewhere / ".edgeprune").mkdir()
     (elsewhere / ".edgeprune/some").write_bytes(b"x" * 12_345)
-    found = by_name(folder_checks.folders())["stage results"]
-    assert found.state == "ok"
-    assert "12.35 kB" in found.detail or "12.34 kB" in found.detail
+    result = by_name(folder_checks.folders())["stage results"]
+    assert result.state == "ok"
+    assert "12.35 kB" in result.detail or "12.34 kB" in result.detail

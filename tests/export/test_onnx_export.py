@@ -116,10 +116,10 @@ def test_either_exporter_folds_batchnorm_and_leaves_nothing_dead(
 ) -> None:
     monkeypatch.setattr(export_onnx, "by_tracing", getattr(export_onnx, exporter))
     written = export(Small(), (torch.randn(1, 3, 8, 8),), tmp_path / "m.onnx")
-    found = operators(written.path)
-    assert found.count("Conv") == 2
-    assert {"BatchNormalization", "Constant", "Identity"}.isdisjoint(found)
-    assert len(found) == written.nodes
+    result = operators(written.path)
+    assert result.count("Conv") == 2
+    assert {"BatchNormalization", "Constant", "Identity"}.isdisjoint(result)
+    assert len(result) == written.nodes
     graph = onnx.load(written.path).graph
     read = {name for node in graph.node for name in node.input}
     assert all(tensor.name in read for tensor in graph.initializer)
@@ -274,6 +274,6 @@ def test_boolean_masked_and_empty_outputs_are_exported(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network, x = Net().eval(), torch.randn(3, 4)
     written = export(network, (x,), tmp_path / "m.onnx")
-    found = onnxruntime.InferenceSession(written.path).run(None, {"input": x.numpy()})
-    for expected, got in zip(network(x), found, strict=True):
+    result = onnxruntime.InferenceSession(written.path).run(None, {"input": x.numpy()})
+    for expected, got in zip(network(x), result, strict=True):
         torch.testing.assert_close(torch.from_numpy(got), expected.detach())

@@ -119,9 +119,9 @@ def test_a_broken_model_is_an_input_error(
     path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
     output = [str(tmp_path / "m.tflite")] if command == "convert" else []
     assert run([command, str(path), *output]) == 3
-    said = capsys.readouterr().err
-    assert said.count("error: ") == 1
-    assert not [character for character in said if not (character.isprintable() or character == "\n")]
+    printed = capsys.readouterr().err
+    assert printed.count("error: ") == 1
+    assert not [character for character in printed if not (character.isprintable() or character == "\n")]
     assert not (tmp_path / "m.tflite").exists()
 
 

@@ -19,20 +19,20 @@ _REFERENCE = np.array([[1.0, 2.0, -4.0], [3.0, 0.0, 1.0]], np.float32)
 def test_parity_report_has_the_expected_figures() -> None:
     got = _REFERENCE.copy()
     got[0, 0] += 0.5
-    found = compare(_REFERENCE, got)
-    assert found.max_error == pytest.approx(0.5)
-    assert found.mean_error == pytest.approx(0.5 / 6)
-    assert found.relative_error == pytest.approx(0.5 / 4)
-    assert found.top1_agreement == 1.0
-    assert found.samples == 2
+    result = compare(_REFERENCE, got)
+    assert result.max_error == pytest.approx(0.5)
+    assert result.mean_error == pytest.approx(0.5 / 6)
+    assert result.relative_error == pytest.approx(0.5 / 4)
+    assert result.top1_agreement == 1.0
+    assert result.samples == 2
 
 
 def test_agreement_is_of_the_first_output_and_errors_are_of_all() -> None:
     flipped = np.roll(_REFERENCE, 1, axis=1)
     other = np.zeros((2, 4))
     assert compare([_REFERENCE, other], [flipped, other]).top1_agreement == 0.0
-    found = compare([_REFERENCE, other], [_REFERENCE, other + 9])
-    assert (found.top1_agreement, found.max_error) == (1.0, 9.0)
+    result = compare([_REFERENCE, other], [_REFERENCE, other + 9])
+    assert (result.top1_agreement, result.max_error) == (1.0, 9.0)
     hidden = compare([_REFERENCE, other], [_REFERENCE, np.full_like(other, np.nan)])
     assert hidden.max_error == np.inf
 
@@ -50,20 +50,22 @@ def test_accuracies_of_forms_leave_ignored_labels_out() -> None:
     labels = maps.argmax(1)
     labels[0] = -100
     labels[1, 0] = (labels[1, 0] + 1) % 3
-    found = compare_variants(lambda x: x, {"negated": lambda x: -x}, TensorSplit(maps, labels), samples=5, batch_size=2)
+    result = compare_variants(
+        lambda x: x, {"negated": lambda x: -x}, TensorSplit(maps, labels), samples=5, batch_size=2
+    )
     wrong = float((maps.argmin(1) == labels)[:5].sum()) / (4 * 20)
-    assert found["negated"].reference_accuracy == pytest.approx(1 - 5 / (4 * 20))
-    assert found["negated"].accuracy == pytest.approx(wrong)
+    assert result["negated"].reference_accuracy == pytest.approx(1 - 5 / (4 * 20))
+    assert result["negated"].accuracy == pytest.approx(wrong)
     with pytest.raises(DataError, match=r"\(2, 4, 5\)"):
         compare_variants(lambda x: x, {"same": lambda x: x}, TensorSplit(maps, labels[:, 0]), batch_size=2)
 
 
 def test_an_error_counts_by_the_size_of_its_own_output() -> None:
     boxes = np.full((2, 4), 500.0)
-    found = compare([boxes, _REFERENCE], [boxes, _REFERENCE + 2], classes=False)
-    assert found.relative_error == pytest.approx(2 / 4)
-    assert found.top1_agreement is None
-    check(found, max_error=0.6, top1_agreement=1.0)
+    result = compare([boxes, _REFERENCE], [boxes, _REFERENCE + 2], classes=False)
+    assert result.relative_error == pytest.approx(2 / 4)
+    assert result.top1_agreement is None
+    check(result, max_error=0.6, top1_agreement=1.0)
 
 
 def test_limits() -> None:
@@ -119,34 +121,34 @@ def _rounded(samples: Array) -> list[Array]:
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
 def test_every_form_is_compared_on_every_sample(batch_size: int) -> None:
     split = _split(100)
-    found = compare_variants(_network, {"same": _network, "rounded": _rounded}, split, batch_size=batch_size)
+    result = compare_variants(_network, {"same": _network, "rounded": _rounded}, split, batch_size=batch_size)
     whole = split.images.numpy()
     labels = split.labels.numpy()
-    got, expected = found["rounded"].parity, compare(_network(whole), _rounded(whole))
+    got, expected = result["rounded"].parity, compare(_network(whole), _rounded(whole))
     assert astuple(got)[:-1] == pytest.approx(astuple(expected)[:-1])
     assert [astuple(one) for one in got.outputs] == [pytest.approx(astuple(one)) for one in expected.outputs]
-    assert found["rounded"].accuracy == np.mean(np.round(2 * whole).argmax(1) == labels)
-    assert found["rounded"].reference_accuracy == np.mean(whole.argmax(1) == labels)
-    assert found["rounded"].drop == found["rounded"].reference_accuracy - found["rounded"].accuracy
-    assert (found["same"].parity.max_error, found["same"].drop) == (0.0, 0.0)
-    assert found["same"].parity.samples == 100
+    assert result["rounded"].accuracy == np.mean(np.round(2 * whole).argmax(1) == labels)
+    assert result["rounded"].reference_accuracy == np.mean(whole.argmax(1) == labels)
+    assert result["rounded"].drop == result["rounded"].reference_accuracy - result["rounded"].accuracy
+    assert (result["same"].parity.max_error, result["same"].drop) == (0.0, 0.0)
+    assert result["same"].parity.samples == 100
 
 
 def test_every_form_has_limits_of_its_own() -> None:
-    found = compare_variants(_network, {"onnx": _network, "int8": _rounded}, _split(100))
+    result = compare_variants(_network, {"onnx": _network, "int8": _rounded}, _split(100))
     loose = _Limits(max_error=0.5, channel_error=1.0, top1_agreement=0.5, accuracy_drop=1.0)
-    check_variants(found, {"onnx": _Limits(), "int8": loose})
+    check_variants(result, {"onnx": _Limits(), "int8": loose})
     with pytest.raises(ParityError, match=r"(?s): int8: output 0 .*parity\.top1_agreement") as caught:
-        check_variants(found, {"onnx": _Limits(), "int8": _Limits()})
+        check_variants(result, {"onnx": _Limits(), "int8": _Limits()})
     assert "onnx:" not in str(caught.value)
 
 
 def test_lost_accuracy_above_the_limit_fails() -> None:
     exact = compare(_REFERENCE, _REFERENCE)
-    found = {"int8": Comparison(exact, accuracy=0.89, reference_accuracy=0.9)}
-    check_variants(found, {"int8": _Limits(accuracy_drop=0.01)})
+    results = {"int8": Comparison(exact, accuracy=0.89, reference_accuracy=0.9)}
+    check_variants(results, {"int8": _Limits(accuracy_drop=0.01)})
     with pytest.raises(ParityError, match=r"89\.00%.*90\.00%.*parity\.accuracy_drop.*0\.50%"):
-        check_variants(found, {"int8": _Limits()})
+        check_variants(results, {"int8": _Limits()})
 
 
 def test_an_empty_split_compares_nothing() -> None:
@@ -158,19 +160,19 @@ def test_every_output_has_its_own_error_and_worst_channel() -> None:
     reference = np.ones((2, 3, 4, 4)) * np.array([100.0, 1.0, 0.0])[:, None, None]
     got = reference.copy()
     got[1, 1, 2, 2] += 0.5
-    found = compare([reference, _REFERENCE], [got, _REFERENCE], classes=False).outputs
-    assert [output.index for output in found] == [0, 1]
-    assert (found[0].channel, found[0].dimension) == (1, 1)
-    assert found[0].channel_error == pytest.approx(0.5)
-    assert found[0].relative_error == pytest.approx(0.005)
-    assert (found[1].max_error, found[1].channel_error) == (0.0, 0.0)
-    assert not found[1].missed(max_error=1e-9, channel_error=1e-9)
-    assert len(found[0].missed(max_error=1e-3, channel_error=0.1)) == 2
+    outputs = compare([reference, _REFERENCE], [got, _REFERENCE], classes=False).outputs
+    assert [output.index for output in outputs] == [0, 1]
+    assert (outputs[0].channel, outputs[0].dimension) == (1, 1)
+    assert outputs[0].channel_error == pytest.approx(0.5)
+    assert outputs[0].relative_error == pytest.approx(0.005)
+    assert (outputs[1].max_error, outputs[1].channel_error) == (0.0, 0.0)
+    assert not outputs[1].missed(max_error=1e-9, channel_error=1e-9)
+    assert len(outputs[0].missed(max_error=1e-3, channel_error=0.1)) == 2
 
 
 def test_equal_infinities_are_no_error_and_shapes_without_channels_have_none() -> None:
     masked = np.array([[1.0, -np.inf], [-np.inf, 2.0]])
-    found = compare(masked, masked + 0.5, classes=False)
-    assert (found.max_error, found.relative_error) == (0.5, 0.25)
+    result = compare(masked, masked + 0.5, classes=False)
+    assert (result.max_error, result.relative_error) == (0.5, 0.25)
     assert compare(np.ones(3), np.ones(3), classes=False).outputs[0].dimension == 0
     assert compare(np.ones((0, 3)), np.ones((0, 3)), classes=False).max_error == 0

@@ -180,9 +180,9 @@ def test_hard_coded_size_is_found_behind_zero_outputs(verify: bool) -> None:
     network, x = _ZeroLast(), torch.randn(2, 3, 8, 8)
     pruned = prune(network, (x,), budget={"macs": 0.5}, options={"criterion": "l1", "repair": (), "verify": verify})
 
-    kept = pruned.plan.kept_indices["conv.weight"][0]
-    y = network.conv(x).relu()[:, kept]
-    split = int((kept < 16).sum())
+    remaining = pruned.plan.kept_indices["conv.weight"][0]
+    y = network.conv(x).relu()[:, remaining]
+    split = int((remaining < 16).sum())
     assert split != 16, "the first half stays whole, so that the size written down is right by luck"
     with torch.no_grad():
         pruned.model.get_parameter("scale").fill_(1)

@@ -39,11 +39,11 @@ def _train(network: nn.Module, optimiser: Optimizer, example: tuple[Tensor, ...]
     return loss
 
 
-def _sliced(kept: Mapping[int, Tensor], tensor: Tensor) -> Tensor:
+def _sliced(remaining: Mapping[int, Tensor], tensor: Tensor) -> Tensor:
     """The kept indices of a tensor, taken by hand; a dimension of size 1 was summed up."""
     if not tensor.ndim:
         return tensor
-    full = [kept.get(dim, torch.arange(size)) % size for dim, size in enumerate(tensor.shape)]
+    full = [remaining.get(dim, torch.arange(size)) % size for dim, size in enumerate(tensor.shape)]
     full = [index[:1] if size == 1 else index for index, size in zip(full, tensor.shape, strict=True)]
     return tensor[torch.meshgrid(*full, indexing="ij")]
 
@@ -57,9 +57,9 @@ def test_state_is_sliced_like_the_weights_and_training_goes_on(name: str, maker:
     loss = _train(network, optimiser, example, 2)
     parameters = dict(network.named_parameters())
     twin = copy.deepcopy(network)
-    held = copy.deepcopy({path: optimiser.state[parameter] for path, parameter in parameters.items()})
+    stored = copy.deepcopy({path: optimiser.state[parameter] for path, parameter in parameters.items()})
     grads = {path: parameter.grad.clone() for path, parameter in parameters.items() if parameter.grad is not None}
-    assert any(value.ndim for state in held.values() for value in state.values())
+    assert any(value.ndim for state in stored.values() for value in state.values())
 
     pruned = prune(
         network, example, budget={"macs": 0.5}, options={"criterion": "random"}, copy=False, optimizer=optimiser
@@ -69,17 +69,17 @@ def test_state_is_sliced_like_the_weights_and_training_goes_on(name: str, maker:
     assert dict(pruned.model.named_parameters()).keys() == parameters.keys()
     for path, parameter in pruned.model.named_parameters():
         assert parameter is parameters[path]
-        kept = pruned.plan.kept_indices.get(path, {})
-        torch.testing.assert_close(parameter.grad, _sliced(kept, grads[path]), rtol=0, atol=0)
-        assert optimiser.state[parameter].keys() == held[path].keys()
-        for key, value in held[path].items():
-            torch.testing.assert_close(optimiser.state[parameter][key], _sliced(kept, value), rtol=0, atol=0)
+        remaining = pruned.plan.kept_indices.get(path, {})
+        torch.testing.assert_close(parameter.grad, _sliced(remaining, grads[path]), rtol=0, atol=0)
+        assert optimiser.state[parameter].keys() == stored[path].keys()
+        for key, value in stored[path].items():
+            torch.testing.assert_close(optimiser.state[parameter][key], _sliced(remaining, value), rtol=0, atol=0)
 
     again = pruned.plan.apply(twin, example)
     fresh = maker(again.parameters())
     for path, parameter in again.named_parameters():
-        kept = pruned.plan.kept_indices.get(path, {})
-        fresh.state[parameter] = {key: _sliced(kept, value) for key, value in held[path].items()}
+        remaining = pruned.plan.kept_indices.get(path, {})
+        fresh.state[parameter] = {key: _sliced(remaining, value) for key, value in stored[path].items()}
     # The loss from before is still alive here, and with it what autograd recorded of the dense shapes.
     assert _train(pruned.model, optimiser, example, 3) == _train(again, fresh, example, 3)
     assert loss.grad_fn is not None
@@ -104,10 +104,10 @@ def test_training_equals_that_of_the_dense_network_with_zeros(name: str, maker: 
     )
     for path, parameter in dense.named_parameters():
         for dim, index in pruned.plan.kept_indices.get(path, {}).items():
-            gone = torch.ones(parameter.shape[dim], dtype=torch.bool)
-            gone[index] = False
+            removed = torch.ones(parameter.shape[dim], dtype=torch.bool)
+            removed[index] = False
             for tensor in (parameter.data, *(value for value in masked.state[parameter].values() if value.ndim)):
-                tensor.index_fill_(dim, gone.nonzero().flatten(), 0)
+                tensor.index_fill_(dim, removed.nonzero().flatten(), 0)
 
     got, want = _train(pruned.model, optimiser, example, 3), _train(dense, masked, example, 3)
 

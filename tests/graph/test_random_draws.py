@@ -86,9 +86,9 @@ def test_a_pruned_network_equals_the_dense_one_in_training_mode(middle: nn.Modul
     network, example = Network(middle), (torch.randn(2, 3, 8, 8),)
     pruned = prune(network, example, budget={"macs": 0.5}, options={"criterion": "random"})
     for name, weight in network.named_parameters():
-        kept = pruned.plan.kept_indices.get(name, {})
-        if 1 in kept:
-            read = torch.zeros(weight.shape[1], dtype=torch.bool).index_fill(0, kept[1], True)
+        remaining = pruned.plan.kept_indices.get(name, {})
+        if 1 in remaining:
+            read = torch.zeros(weight.shape[1], dtype=torch.bool).index_fill(0, remaining[1], True)
             weight.data[:, ~read] = 0
     with torch.no_grad(), constant_draws(capture(network, example)):
         torch.testing.assert_close(pruned.model.train()(*example), network.train()(*example))
@@ -138,8 +138,8 @@ def test_random_modules_of_a_captured_program_follow_train(kind: type[nn.Module]
     example = torch.randn(2, 3, 8, 8)
     model = prune(network, (example,), budget={"macs": 0.5}, options={"criterion": "random"}).model
     assert type(model).__name__ == "Captured"
-    found = [module for module in model.modules() if isinstance(module, (nn.modules.dropout._DropoutNd, nn.RReLU))]
-    assert [type(module) for module in found] == [kind]
+    results = [module for module in model.modules() if isinstance(module, (nn.modules.dropout._DropoutNd, nn.RReLU))]
+    assert [type(module) for module in results] == [kind]
     with torch.no_grad():
         assert torch.equal(model.eval()(example), model(example))
         assert not torch.equal(model.train()(example), model(example))

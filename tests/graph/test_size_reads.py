@@ -76,10 +76,10 @@ def test_a_size_in_the_forward_keeps_its_dense_value(name: str, verify: bool) ->
 
 def _check(network: Network, pruned: ep.Pruned, x: Tensor) -> None:
     """Compare with the dense network whose removed filters give zero."""
-    kept = pruned.model.state_dict()["a.weight"]
-    assert len(kept) < _CHANNELS
-    alive = [bool((one == kept).flatten(1).all(1).any()) for one in network.a.weight]
-    assert sum(alive) == len(kept)
+    remaining = pruned.model.state_dict()["a.weight"]
+    assert len(remaining) < _CHANNELS
+    alive = [bool((one == remaining).flatten(1).all(1).any()) for one in network.a.weight]
+    assert sum(alive) == len(remaining)
     mask = torch.tensor(alive, dtype=torch.float)[:, None, None]
     with torch.no_grad():
         hook = network.a.register_forward_hook(lambda _module, _inputs, output: output * mask)

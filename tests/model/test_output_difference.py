@@ -47,5 +47,5 @@ def test_distance_is_of_the_worst_output() -> None:
 
 
 def test_all_tensors_count() -> None:
-    found: list[Tensor] = tensors({"a": torch.ones(1), "b": [torch.zeros(0), 3, torch.tensor(True)]})
-    assert [one.dtype for one in found] == [torch.float32, torch.float32, torch.bool]
+    result: list[Tensor] = tensors({"a": torch.ones(1), "b": [torch.zeros(0), 3, torch.tensor(True)]})
+    assert [one.dtype for one in result] == [torch.float32, torch.float32, torch.bool]

@@ -35,8 +35,8 @@ def test_only_samples_and_their_order_count() -> None:
 
 def test_second_pass_has_the_same_hash() -> None:
     split = HashedSplit(TensorSplit(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.zeros(3, dtype=torch.long)))
-    found = []
+    results = []
     for _ in range(2):
         list(split.batches(2))
-        found.append(split.sha256)
-    assert found[0] == found[1]
+        results.append(split.sha256)
+    assert results[0] == results[1]

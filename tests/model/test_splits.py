@@ -132,24 +132,24 @@ def test_uint8_images_are_scaled_and_normalised() -> None:
 def test_augmentation_is_a_shift_over_black_and_a_mirror() -> None:
     images = _images()
     changed = Augment(crop_padding=2, flip=True)(images, torch.Generator().manual_seed(0))
-    seen = set()
+    calls = set()
     for before, after in zip(images, changed, strict=True):
         padded = torch.nn.functional.pad(before, (2, 2, 2, 2))
         matches = {
-            (top, left, flip)
+            (top, remaining, flip)
             for top in range(5)
-            for left in range(5)
+            for remaining in range(5)
             for flip in (False, True)
-            if torch.equal(after, _crop(padded, top, left, flip))
+            if torch.equal(after, _crop(padded, top, remaining, flip))
         }
         assert matches
-        seen |= matches
-    assert {flip for _, _, flip in seen} == {False, True}
-    assert {top for top, _, _ in seen} == set(range(5)) == {left for _, left, _ in seen}
+        calls |= matches
+    assert {flip for _, _, flip in calls} == {False, True}
+    assert {top for top, _, _ in calls} == set(range(5)) == {remaining for _, remaining, _ in calls}
 
 
-def _crop(padded: Tensor, top: int, left: int, flip: bool) -> Tensor:
-    crop = padded[:, top : top + 4, left : left + 6]
+def _crop(padded: Tensor, top: int, remaining: int, flip: bool) -> Tensor:
+    crop = padded[:, top : top + 4, remaining : remaining + 6]
     return crop.flip(2) if flip else crop
 
 

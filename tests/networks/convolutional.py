@@ -59,8 +59,8 @@ class SplitAndShuffle(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         for branch in self.branches:
-            kept, used = x.chunk(2, dim=1)
-            x = torch.cat([kept, branch(used)], 1)
+            remaining, used = x.chunk(2, dim=1)
+            x = torch.cat([remaining, branch(used)], 1)
             n, c, h, w = x.shape
             x = x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
         return self.head(x)

@@ -244,7 +244,7 @@ def test_digest_is_of_the_samples() -> None:
         return data_digest(model_data.as_data(split))
 
     images, labels = torch.rand(4, 1, 2, 2), torch.arange(4)
-    found = [
+    results = [
         digest(TensorDataset(images, labels)),
         digest(TensorDataset(images + 1, labels)),
         digest(TensorDataset(images.double(), labels)),
@@ -260,9 +260,9 @@ def test_digest_is_of_the_samples() -> None:
         digest(TensorSplit(images, labels, mean=[0.5])),
         digest(TensorSplit(images, labels, augment=Augment(flip=True))),
     ]
-    assert None not in found
-    assert len(set(found)) == len(found)
-    assert digest(TensorDataset(images.clone(), labels.clone())) == found[0]
+    assert None not in results
+    assert len(set(results)) == len(results)
+    assert digest(TensorDataset(images.clone(), labels.clone())) == results[0]
     assert digest(_Custom()) is None
     assert digest(torch.utils.data.Subset(_Custom(), [0])) is None
 

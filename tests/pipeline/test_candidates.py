@@ -31,8 +31,8 @@ _FREE = {
 
 
 def _build(folder: Path, *, lock: Path | None = None, update_lock: bool = False, **settings: object) -> BuildResult:
-    given = {**_FREE, **{key.replace("__", "."): value for key, value in settings.items()}}
-    recipe = Recipe.load("digits").override(given)
+    options = {**_FREE, **{key.replace("__", "."): value for key, value in settings.items()}}
+    recipe = Recipe.load("digits").override(options)
     return build(
         recipe,
         quick_host.quick_host(),

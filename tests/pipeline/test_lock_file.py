@@ -68,9 +68,9 @@ def test_entries_of_other_recipes_are_kept(tmp_path: Path) -> None:
     assert anew.get("targets", "host") == {}
     anew.add({("targets", "host"): {"int8": "unsure"}})
     anew.save()
-    told = json.loads(path.read_text())["recipes"]
-    assert told["one"] == {"targets": {"host": {"int8": "unsure"}}, "training": {"precision": "bfloat16"}}
-    assert told["two"] == {"targets": {"host": {"int8": "slower"}}}
+    values = json.loads(path.read_text())["recipes"]
+    assert values["one"] == {"targets": {"host": {"int8": "unsure"}}, "training": {"precision": "bfloat16"}}
+    assert values["two"] == {"targets": {"host": {"int8": "slower"}}}
 
 
 def test_build_without_measured_choices_writes_no_lock(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_build_without_measured_choices_writes_no_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{", r"edgeprune\.lock.*line 1"),
         ("[]", "'schema'"),
@@ -92,10 +92,10 @@ def test_build_without_measured_choices_writes_no_lock(tmp_path: Path) -> None:
         ('{"schema": 1, "recipes": {"one": 3}}', "'recipes'"),
     ],
 )
-def test_invalid_lock_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_invalid_lock_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "edgeprune.lock"
     path.write_text(text)
-    with pytest.raises(RecipeError, match=told) as refused:
+    with pytest.raises(RecipeError, match=message) as refused:
         Lock(path, "one")
     assert str(path) in str(refused.value)
 
@@ -125,22 +125,22 @@ _BAD = [
 ]
 
 
-@pytest.mark.parametrize(("section", "key", "found"), _BAD)
+@pytest.mark.parametrize(("section", "key", "result"), _BAD)
 def test_a_value_that_no_version_wrote_is_refused(
-    tmp_path: Path, section: dict[str, object], key: str, found: str
+    tmp_path: Path, section: dict[str, object], key: str, result: str
 ) -> None:
     path = tmp_path / "edgeprune.lock"
     path.write_text(json.dumps({"schema": 1, "recipes": {"one": section, "two": {}}}))
     with pytest.raises(RecipeError) as problem:
         Lock(path, "one")
-    for part in (str(path), f"'{key}'", found, "--update-lock"):
+    for part in (str(path), f"'{key}'", result, "--update-lock"):
         assert part in str(problem.value)
     assert Lock(path, "two").get("targets", "host") == {}  # another recipe does not depend on it
 
 
-@pytest.mark.parametrize(("section", "key", "found"), _BAD)
+@pytest.mark.parametrize(("section", "key", "result"), _BAD)
 def test_an_update_replaces_a_value_that_no_version_wrote(
-    tmp_path: Path, section: dict[str, object], key: str, found: str
+    tmp_path: Path, section: dict[str, object], key: str, result: str
 ) -> None:
     path, other = tmp_path / "edgeprune.lock", {"targets": {"host": {"int8": "slower"}}}
     path.write_text(json.dumps({"schema": 1, "recipes": {"one": section, "two": other}}))

@@ -31,13 +31,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _build(folder: Path, board: Target | str = _NANO, **settings: Any) -> BuildResult:
     # Without training int8 may lose more than it should; what is fit is what is asked here.
-    given = {
+    options = {
         "training.epochs": 0,
         "quantize.max_accuracy_drop": 1.0,
         "prune.samples": 64,
         **{key.replace("__", "."): value for key, value in settings.items()},
     }
-    return build(Recipe.load("digits").override(given), board, output=folder / "dist", cache=folder / "cache")
+    return build(Recipe.load("digits").override(options), board, output=folder / "dist", cache=folder / "cache")
 
 
 def _board(name: str = _NANO, **microcontroller: int) -> Target:
@@ -59,15 +59,15 @@ def test_int8_is_selected_and_runs_on_tflite_micro(built: BuildResult) -> None:
     assert manifest.precision.shipped == "int8"
     assert manifest.precision.reason.startswith("int8 is demanded, and it keeps the accuracy")
     assert manifest.microcontroller is not None
-    found = manifest.microcontroller.agreement
-    assert found is not None
-    assert found.samples == manifest.metrics.shipped.samples == 355
-    assert found.top1_agreement is not None
-    assert found.top1_agreement >= 0.995
-    assert found.worst_steps <= 4
-    assert found.kernels == "reference"
-    assert found.litert_accuracy == pytest.approx(manifest.metrics.shipped.accuracy, abs=0.01)
-    assert found.accuracy == pytest.approx(found.litert_accuracy, abs=0.005)
+    result = manifest.microcontroller.agreement
+    assert result is not None
+    assert result.samples == manifest.metrics.shipped.samples == 355
+    assert result.top1_agreement is not None
+    assert result.top1_agreement >= 0.995
+    assert result.worst_steps <= 4
+    assert result.kernels == "reference"
+    assert result.litert_accuracy == pytest.approx(manifest.metrics.shipped.accuracy, abs=0.01)
+    assert result.accuracy == pytest.approx(result.litert_accuracy, abs=0.005)
 
 
 def test_the_arena_in_the_manifest_adds_up(built: BuildResult) -> None:
@@ -110,8 +110,8 @@ def test_report_shows_available_and_used_memory_of_the_board(built: BuildResult)
     assert report is not None
     page = (built.folder / "report.html").read_text(encoding="utf-8")
     part = page.partition('id="board"')[2].partition("</section>")[0]
-    for told in (report.shipped.arena.arena_bytes, report.shipped.flash.flash_bytes, report.limits["arena_bytes"]):
-        assert f">{quantity_text.size(told)}<" in part
+    for text in (report.shipped.arena.arena_bytes, report.shipped.flash.flash_bytes, report.limits["arena_bytes"]):
+        assert f">{quantity_text.size(text)}<" in part
     assert quantity_text.milliseconds(report.latency.latency_ms) in part
     assert report.shipped.peak.name in part
     for row in report.shipped.arena.by_kind.values():
@@ -169,27 +169,27 @@ def test_second_build_for_a_board_is_cached(built: BuildResult, folder: Path) ->
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [({"quantize__calibration": "entropy"}, "calibration = 'entropy'"), ({"quantize__equalize": True}, "equalize")],
 )
 def test_precision_missing_in_tflite_is_an_error(
-    settings: dict[str, Any], told: str, folder: Path, caplog: pytest.LogCaptureFixture
+    settings: dict[str, Any], message: str, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _build(folder, training__epochs=2, **settings)
     (warning,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
-    assert warning.startswith(f"quantize.{told}")
+    assert warning.startswith(f"quantize.{message}")
     assert "TFLite" in warning
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("share", [0.9, 0.77, 0.6])
 def test_network_is_pruned_until_the_arena_fits(share: float, folder: Path) -> None:
-    made = _build(folder, budget__arena_bytes=share, budget__macs=None)
-    (budget,) = (budget for budget in made.manifest.budgets if budget.name == "arena_bytes")
-    report = made.manifest.microcontroller
+    result = _build(folder, budget__arena_bytes=share, budget__macs=None)
+    (budget,) = (budget for budget in result.manifest.budgets if budget.name == "arena_bytes")
+    report = result.manifest.microcontroller
     assert report is not None
     assert budget.ok
-    assert budget.value == report.shipped.arena.arena_bytes == footprint(made.folder / "model.tflite").arena_bytes
+    assert budget.value == report.shipped.arena.arena_bytes == footprint(result.folder / "model.tflite").arena_bytes
     assert 0.6 * budget.limit < budget.value <= budget.limit == int(share * report.dense.arena.arena_bytes)
     before, after = (sum(one.bytes for one in side.peak.tensors) for side in (report.dense, report.shipped))
     assert after < before
@@ -197,27 +197,27 @@ def test_network_is_pruned_until_the_arena_fits(share: float, folder: Path) -> N
 
 @pytest.mark.long
 def test_a_board_that_is_too_small_is_a_limit(folder: Path) -> None:
-    made = _build(folder, _board(ram_bytes=10_700, reserved_ram_bytes=0), budget__macs=0.99)
-    report = made.manifest.microcontroller
+    result = _build(folder, _board(ram_bytes=10_700, reserved_ram_bytes=0), budget__macs=0.99)
+    report = result.manifest.microcontroller
     assert report is not None
     assert report.dense.arena.arena_bytes > 10_700 >= report.shipped.arena.arena_bytes
-    plan = Plan.load(made.folder / "plan.json")
+    plan = Plan.load(result.folder / "plan.json")
     assert plan.origin["budget"] == {"macs": 0.99, "arena_bytes": 10_700}
 
 
 @pytest.mark.long
 def test_flash_is_the_file_and_the_code(folder: Path) -> None:
-    made = _build(folder, budget__flash_bytes=130_000, budget__macs=None)
-    (budget,) = (budget for budget in made.manifest.budgets if budget.name == "flash_bytes")
+    result = _build(folder, budget__flash_bytes=130_000, budget__macs=None)
+    (budget,) = (budget for budget in result.manifest.budgets if budget.name == "flash_bytes")
     assert budget.ok
     assert 100_000 < budget.value <= 130_000
-    assert budget.value == footprint(made.folder / "model.tflite").flash_bytes
+    assert budget.value == footprint(result.folder / "model.tflite").flash_bytes
 
 
 @pytest.mark.long
 def test_latency_can_be_limited(folder: Path) -> None:
-    made = _build(folder, budget__latency_ms="40ms", budget__macs=None)
-    after = made.manifest.metrics.shipped.predicted_latency_ms
+    result = _build(folder, budget__latency_ms="40ms", budget__macs=None)
+    after = result.manifest.metrics.shipped.predicted_latency_ms
     assert after is not None
     assert 30 < after <= 40
 
@@ -234,16 +234,16 @@ _NO_FLASH = (
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("budget", "told"),
+    ("budget", "message"),
     [
         ({"arena_bytes": 1000}, _NO_ARENA),
         ({"flash_bytes": 90_000}, _NO_FLASH),
         ({"macs": 0.00001}, r"budget macs: 15 "),
     ],
 )
-def test_unreachable_budget_is_an_error_before_training(budget: dict[str, Any], told: str, folder: Path) -> None:
+def test_unreachable_budget_is_an_error_before_training(budget: dict[str, Any], message: str, folder: Path) -> None:
     settings = {f"budget__{name}": limit for name, limit in {"macs": None, **budget}.items()}
-    with pytest.raises(BudgetError, match=told) as caught:
+    with pytest.raises(BudgetError, match=message) as caught:
         _build(folder, training__epochs=40, **settings)
     ((name, limit),) = budget.items()
     assert caught.value.nearest[name] > (limit if limit > 1 else 0)
@@ -292,7 +292,7 @@ def test_preflight_refuses_an_operator_without_kernel(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_schedule_keeps_within_the_arena_too(folder: Path) -> None:
-    made = _build(
+    result = _build(
         folder,
         schedule__name="iterative",
         schedule__rounds=2,
@@ -300,7 +300,7 @@ def test_a_schedule_keeps_within_the_arena_too(folder: Path) -> None:
         budget__macs=None,
         budget__arena_bytes=0.7,
     )
-    (budget,) = (budget for budget in made.manifest.budgets if budget.name == "arena_bytes")
+    (budget,) = (budget for budget in result.manifest.budgets if budget.name == "arena_bytes")
     assert budget.ok
     assert budget.value <= budget.limit
 

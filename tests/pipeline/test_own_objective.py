@@ -130,9 +130,9 @@ def test_segmentation_network_is_built_with_own_loss_and_metric(folder: Path) ->
     assert manifest["parity"]["relative_error"] < 1e-4
     session = onnxruntime.InferenceSession(built.folder / "model.onnx")
     assert [output.shape for output in session.get_outputs()] == [[1, 2, 12, 12], [1, 1]]
-    told = {row.key: row for row in rows(built.manifest)}
-    assert told["accuracy"].name == "mean_iou"
-    assert told["accuracy"].texts[1] == f"{pruned['accuracy']:.4g}"
+    values = {row.key: row for row in rows(built.manifest)}
+    assert values["accuracy"].name == "mean_iou"
+    assert values["accuracy"].texts[1] == f"{pruned['accuracy']:.4g}"
 
 
 def test_step_that_calls_parts_of_the_network_needs_only_a_metric(folder: Path) -> None:
@@ -142,15 +142,15 @@ def test_step_that_calls_parts_of_the_network_needs_only_a_metric(folder: Path) 
     assert metrics.dense.accuracy is not None
     assert metrics.shipped.accuracy is not None
     assert metrics.dense.accuracy < 0.5 < metrics.shipped.accuracy
-    found = ReportData.load(built.folder)
-    assert found.start is not None
-    assert found.start < 0.5
-    first, last = found.steps
+    result = ReportData.load(built.folder)
+    assert result.start is not None
+    assert result.start < 0.5
+    first, last = result.steps
     assert metrics.dense.macs > first.macs > last.macs == metrics.pruned.macs
-    assert [step.accuracy for step in found.steps] == [
-        [epoch.validation_accuracy for epoch in found.epochs if epoch.phase == number][-1] for number in (1, 2)
+    assert [step.accuracy for step in result.steps] == [
+        [epoch.validation_accuracy for epoch in result.epochs if epoch.phase == number][-1] for number in (1, 2)
     ]
-    assert all(len(group.remaining_scores) == group.remaining_units for group in found.groups if group.frozen is None)
+    assert all(len(group.remaining_scores) == group.remaining_units for group in result.groups if group.frozen is None)
 
 
 def test_a_loss_alone_is_reported_as_such(folder: Path) -> None:

@@ -57,21 +57,21 @@ def test_two_builds_are_the_same_byte_for_byte(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "another" / "place"
     one = shutil.copytree(packaged, first / "recipes" / "digits")
     two = shutil.copytree(packaged, second / "of" / "mine" / "digits")
-    made = build(first, one, umask=0o022, TZ="UTC", USER="one", PYTHONHASHSEED="1", LC_ALL="C")
+    result = build(first, one, umask=0o022, TZ="UTC", USER="one", PYTHONHASHSEED="1", LC_ALL="C")
     # What was measured goes along with the recipe, as it does in a repository.
     shutil.copy(one / "edgeprune.lock", two)
     again = build(second, two, umask=0o077, TZ="Asia/Kathmandu", USER="two", PYTHONHASHSEED="2", LC_ALL="C.UTF-8")
     for target in _TARGETS:
         name = f"digits-{target}"
-        found = digests(made / name)
-        assert {"manifest.json", "plan.json", "weights.safetensors", "run.py"} <= found.keys()
-        assert digests(again / name) == found
-        archives = [(folder / f"{name}.tar.gz").read_bytes() for folder in (made, again)]
+        actual = digests(result / name)
+        assert {"manifest.json", "plan.json", "weights.safetensors", "run.py"} <= actual.keys()
+        assert digests(again / name) == actual
+        archives = [(folder / f"{name}.tar.gz").read_bytes() for folder in (result, again)]
         assert archives[0] == archives[1]
-        with tarfile.open(made / f"{name}.tar.gz") as archive:
+        with tarfile.open(result / f"{name}.tar.gz") as archive:
             assert {(member.mtime, member.uid, member.uname) for member in archive} == {(_EPOCH, 0, "")}
     assert (one / "edgeprune.lock").read_bytes() == (two / "edgeprune.lock").read_bytes()
     # Where the bundle was built is in none of its files.
-    for path in (made / "digits-host").rglob("*"):
+    for path in (result / "digits-host").rglob("*"):
         if path.is_file() and path.name not in ("profile.json", "report.html"):
             assert str(tmp_path).encode() not in path.read_bytes(), path

@@ -108,8 +108,8 @@ def test_int8_keeps_the_accuracy_on_both_targets(on_board: BuildResult, on_raspb
 def test_golden_samples_have_the_layout_of_the_network(on_board: BuildResult, samples: np.ndarray) -> None:
     golden = Golden.load(on_board.folder / NAME)
     np.testing.assert_array_equal(golden.inputs, samples[: len(golden.inputs)])
-    found = Interpreter(on_board.folder / "model.tflite").predict(golden.inputs)
-    assert golden.compare(found).top1_agreement == 1.0
+    result = Interpreter(on_board.folder / "model.tflite").predict(golden.inputs)
+    assert golden.compare(result).top1_agreement == 1.0
 
 
 def test_firmware_input_has_the_layout_of_the_file(on_board: BuildResult) -> None:
@@ -128,9 +128,9 @@ def test_the_profile_of_an_emulated_board_repeats_the_golden_outputs(on_board: B
 
 
 def _check_golden(built: BuildResult, device: str) -> None:
-    found = ep.profile(built.folder, device, runs=3, blocks=2, block_s=0, warmup=1, noise=100.0)
-    assert found.validity is not None
-    golden = found.validity.golden["int8"]
+    result = ep.profile(built.folder, device, runs=3, blocks=2, block_s=0, warmup=1, noise=100.0)
+    assert result.validity is not None
+    golden = result.validity.golden["int8"]
     assert golden.top1_agreement == 1
     assert golden.max_error is not None
     assert golden.max_error <= golden.tolerance

@@ -26,13 +26,13 @@ def test_a_result_is_found_again_with_its_files(tmp_path: Path) -> None:
     out, _ = cache.start("a-1")
     (out / "weights").write_bytes(b"123")
     stored = cache.store("a-1", _Trained(accuracy=0.5, weights=out / "weights"), 1.25)
-    found = Cache(tmp_path).find("a-1", _Trained)
-    assert found == stored
-    assert found is not None
-    assert found.result.weights is not None
-    assert found.result.weights.read_bytes() == b"123"
-    assert found.result.accuracy == 0.5
-    assert found.seconds == 1.25
+    result = Cache(tmp_path).find("a-1", _Trained)
+    assert result == stored
+    assert result is not None
+    assert result.result.weights is not None
+    assert result.result.weights.read_bytes() == b"123"
+    assert result.result.accuracy == 0.5
+    assert result.seconds == 1.25
     assert cache.find("a-2", _Trained) is None
 
 

@@ -169,9 +169,9 @@ def test_source_changes_stages_that_use_it(
 ) -> None:
     before = _own_keys(tmp_path)
     changed(path)
-    found = _different(before, _own_keys(tmp_path))
-    assert found >= using
-    assert not found & not_using
+    result = _different(before, _own_keys(tmp_path))
+    assert result >= using
+    assert not result & not_using
 
 
 @pytest.mark.parametrize(
@@ -188,9 +188,9 @@ def test_schedule_changes_stages_of_recipes_that_use_it(
     every = ("one_shot", "mask_learning", "penalty", "mine.py:Own")
     before = {name: _own_keys(tmp_path, schedule=name) for name in every}
     changed(path)
-    found = {name: _different(before[name], _own_keys(tmp_path, schedule=name)) for name in every}
-    assert {name for name, stages in found.items() if stages} == schedules
-    assert all({"train", "prune-while-training"} <= found[name] for name in schedules)
+    results = {name: _different(before[name], _own_keys(tmp_path, schedule=name)) for name in every}
+    assert {name for name, stages in results.items() if stages} == schedules
+    assert all({"train", "prune-while-training"} <= results[name] for name in schedules)
 
 
 @pytest.mark.parametrize(
@@ -209,9 +209,9 @@ def test_package_version_changes_stages_that_use_it(
 ) -> None:
     before, version = _own_keys(tmp_path), fingerprint._version
     monkeypatch.setattr(fingerprint, "_version", lambda name: "99" if name == package else version(name))
-    found = _different(before, _own_keys(tmp_path))
-    assert found >= using
-    assert not found & not_using
+    result = _different(before, _own_keys(tmp_path))
+    assert result >= using
+    assert not result & not_using
 
 
 def test_backend_of_another_package_changes_stages_that_use_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,9 +231,9 @@ def test_backend_of_another_package_changes_stages_that_use_it(tmp_path: Path, m
     first = foreign_backend(target, tmp_path)
     file.write_text(file.read_text() + "\n")
     second = foreign_backend(target, tmp_path)
-    found = _different(_own_keys(tmp_path, first), _own_keys(tmp_path, second))
-    assert found >= {"preflight", "quantize", "profile", "bundle"}
-    assert not found & {"load", "capture", "evaluate", "export"}
+    result = _different(_own_keys(tmp_path, first), _own_keys(tmp_path, second))
+    assert result >= {"preflight", "quantize", "profile", "bundle"}
+    assert not result & {"load", "capture", "evaluate", "export"}
     assert foreign_backend(Target.load("host"), tmp_path) == {}
 
 
@@ -327,9 +327,9 @@ def test_no_import_statement_is_missed() -> None:
 def test_no_stage_imports_a_lazy_attribute_of_edgeprune() -> None:
     for path in {_PACKAGE / file for stage in _STAGES.values() for file in _files(stage) if file.endswith(".py")}:
         for name in _imports(ast.parse(path.read_bytes())):
-            root, _, rest = name.partition(".")
-            if root == "edgeprune" and rest != "__version__":
-                imported = _PACKAGE / rest.partition(".")[0]
+            root, _, remainder = name.partition(".")
+            if root == "edgeprune" and remainder != "__version__":
+                imported = _PACKAGE / remainder.partition(".")[0]
                 assert imported.is_dir() or imported.with_suffix(".py").is_file(), f"{path}: {name}"
 
 

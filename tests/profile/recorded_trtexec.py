@@ -96,17 +96,17 @@ def install(folder: Path, release: str) -> Path:
     for name, value in {"profile": PROFILE, "layers": LAYERS}.items():
         (folder / f"{name}.json").write_text(json.dumps(value))
     compute_ms(folder, fp32=0.8, fp16=0.8, int8=0.8)
-    known = " ".join([_KNOWN[release], _ALWAYS, _EXPORTS])
+    available = " ".join([_KNOWN[release], _ALWAYS, _EXPORTS])
     program = folder / "trtexec"
-    program.write_text(_SCRIPT.format(banner=BANNERS[release], folder=folder, known=known))
+    program.write_text(_SCRIPT.format(banner=BANNERS[release], folder=folder, known=available))
     program.chmod(0o755)
     return program
 
 
 def compute_ms(folder: Path, **by_precision: float) -> None:
     """Set what engines of a precision take."""
-    for precision, taken in by_precision.items():
-        (folder / f"times.{precision}.json").write_text(json.dumps(times(taken)))
+    for precision, durations in by_precision.items():
+        (folder / f"times.{precision}.json").write_text(json.dumps(times(durations)))
 
 
 def calls(folder: Path) -> list[str]:

@@ -45,24 +45,24 @@ def nvidia_smi(tools: Path, line: str) -> None:
 @pytest.mark.parametrize("release", recorded_trtexec.BANNERS)
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_every_release_takes_its_own_command(tools: Path, bundle: Path, release: str, precision: str) -> None:
-    found = builder(tools, release)
-    made = found.prepare(bundle / "model.onnx", bundle / "engines", precision)
-    assert made.built
-    assert made.engine.read_bytes() == b"ftrt engine"
+    result = builder(tools, release)
+    instance = result.prepare(bundle / "model.onnx", bundle / "engines", precision)
+    assert instance.built
+    assert instance.engine.read_bytes() == b"ftrt engine"
     assert len(recorded_trtexec.calls(tools)) == 1
 
 
 def test_an_engine_that_fits_is_kept(tools: Path, bundle: Path) -> None:
-    found = builder(tools)
-    first = found.build(bundle / "model.onnx", "fp16", bundle / "engines")
-    second = found.build(bundle / "model.onnx", "fp16", bundle / "engines")
+    result = builder(tools)
+    first = result.build(bundle / "model.onnx", "fp16", bundle / "engines")
+    second = result.build(bundle / "model.onnx", "fp16", bundle / "engines")
     assert first == (bundle / "engines" / "model.fp16.engine", True)
     assert second == (first[0], False)
     assert len(recorded_trtexec.calls(tools)) == 1
     record = json.loads(first[0].with_suffix(".engine.json").read_text())
     assert record["key"]["tensorrt"] == "10.3.0"
     assert record["key"]["flags"] == ["--fp16"]
-    assert found.build(bundle / "model.onnx", "fp16", bundle / "engines", force=True)[1]
+    assert result.build(bundle / "model.onnx", "fp16", bundle / "engines", force=True)[1]
 
 
 @pytest.mark.parametrize("change", ["onnx", "tensorrt", "driver", "engine", "record"])
@@ -98,29 +98,29 @@ def test_timing_cache_is_reused_on_the_same_board_only(tools: Path, bundle: Path
 
 
 def test_a_build_that_fails_leaves_the_engine_before_it(tools: Path, bundle: Path) -> None:
-    found = builder(tools)
-    engine, _ = found.build(bundle / "model.onnx", "fp16", bundle / "engines")
+    result = builder(tools)
+    engine, _ = result.build(bundle / "model.onnx", "fp16", bundle / "engines")
     before = {path: path.read_bytes() for path in (bundle / "engines").iterdir() if path.suffix != ".log"}
     (bundle / "model.onnx").write_text("broken")
     with pytest.raises(EngineError, match=r"exit code 1;.*\.log: .*Failed to parse onnx file"):
-        found.build(bundle / "model.onnx", "fp16", bundle / "engines")
+        result.build(bundle / "model.onnx", "fp16", bundle / "engines")
     assert {path: path.read_bytes() for path in (bundle / "engines").iterdir() if path.suffix != ".log"} == before
     assert engine.is_file()
 
 
 def test_a_build_that_writes_nothing_fails(tools: Path, bundle: Path) -> None:
-    found = builder(tools)
+    result = builder(tools)
     (tools / "engine").write_bytes(b"")
     with pytest.raises(EngineError, match=r"\.log$"):
-        found.build(bundle / "model.onnx", "fp16", bundle / "engines")
+        result.build(bundle / "model.onnx", "fp16", bundle / "engines")
     assert not list((bundle / "engines").glob("*.engine*"))
 
 
 def test_a_build_that_hangs_is_ended(tools: Path, bundle: Path) -> None:
-    found = builder(tools)
+    result = builder(tools)
     (tools / "trtexec").write_text("#!/bin/sh\nexec sleep 60\n")
     with pytest.raises(EngineError, match=r"0\.2 s"):
-        found.build(bundle / "model.onnx", "fp16", bundle / "engines", timeout_s=0.2)
+        result.build(bundle / "model.onnx", "fp16", bundle / "engines", timeout_s=0.2)
     assert not list((bundle / "engines").glob(".*"))
 
 
@@ -132,29 +132,29 @@ def write_manifest(bundle: Path, shipped: str, *other_precisions: str) -> None:
 
 def test_every_precision_that_ships_may_be_built(tools: Path, bundle: Path) -> None:
     model = bundle / "model.onnx"
-    found = builder(tools, "11.4")
-    assert [path.name for path in found.onnx_files(model).values()] == [
+    result = builder(tools, "11.4")
+    assert [path.name for path in result.onnx_files(model).values()] == [
         "model.onnx", "model.fp16.onnx", "model.int8-fp16.onnx"
     ]  # fmt: skip
-    assert found.onnx_files(bundle / "model.int8.onnx") == found.onnx_files(model)
-    assert found.onnx_files(model, "fp16") == {"fp16": bundle / "model.fp16.onnx"}
+    assert result.onnx_files(bundle / "model.int8.onnx") == result.onnx_files(model)
+    assert result.onnx_files(model, "fp16") == {"fp16": bundle / "model.fp16.onnx"}
     (bundle / "model.int8-fp16.onnx").unlink()
-    assert list(found.onnx_files(model)) == ["fp32", "fp16"]
+    assert list(result.onnx_files(model)) == ["fp32", "fp16"]
     with pytest.raises(EngineError, match=r"model\.int8-fp16\.onnx.*TensorRT.*11\.4\.0") as caught:
-        found.onnx_files(model, "int8")
+        result.onnx_files(model, "int8")
     assert caught.value.exit_code == 3
 
 
 def test_precision_left_out_of_the_manifest_is_built_only_on_request(tools: Path, bundle: Path) -> None:
     model = bundle / "model.onnx"
-    found = builder(tools, "10.3")
+    result = builder(tools, "10.3")
     write_manifest(bundle, "int8", "float32")  # TensorRT 10 could build fp16 from model.onnx
-    assert list(found.onnx_files(model)) == ["fp32", "int8"]
+    assert list(result.onnx_files(model)) == ["fp32", "int8"]
     write_manifest(bundle, "float16")
-    assert list(found.onnx_files(model)) == ["fp16"]
-    assert list(found.onnx_files(model, "int8")) == ["int8"]
+    assert list(result.onnx_files(model)) == ["fp16"]
+    assert list(result.onnx_files(model, "int8")) == ["int8"]
     (bundle / "manifest.json").write_text('{"precision": {"shipped"')
-    assert list(found.onnx_files(model)) == ["fp32", "fp16", "int8"]
+    assert list(result.onnx_files(model)) == ["fp32", "fp16", "int8"]
 
 
 def measured(tools: Path) -> list[str]:
@@ -163,41 +163,41 @@ def measured(tools: Path) -> list[str]:
 
 
 def test_the_fastest_precision_is_kept_with_its_figures(tools: Path, bundle: Path) -> None:
-    found = builder(tools)
+    result = builder(tools)
     recorded_trtexec.compute_ms(tools, fp32=1.2, fp16=0.5, int8=0.6)
     engines = bundle / "engines"
-    made = found.prepare(bundle / "model.onnx", engines)
-    assert made[:3] == (engines / "model.fp16.engine", True, "fp16")
-    assert made.reason == (
+    instance = result.prepare(bundle / "model.onnx", engines)
+    assert instance[:3] == (engines / "model.fp16.engine", True, "fp16")
+    assert instance.reason == (
         "fp16 is faster than fp32 (ratio 0.43, 95 % interval 0.42 to 0.44), "
         "int8 is not significantly faster than fp16 (ratio 1.19, 95 % interval 1.15 to 1.22); "
         "medians of 7 interleaved rounds: fp32 1.23 ms, fp16 0.53 ms, int8 0.63 ms"
     )
     assert measured(tools) == ["fp32", "fp16", "int8"] * 7
     record = json.loads((engines / "model.choice.json").read_text())
-    assert (record["precision"], record["reason"]) == ("fp16", made.reason)
+    assert (record["precision"], record["reason"]) == ("fp16", instance.reason)
     assert record["rounds_ms"]["int8"] == [pytest.approx(0.63)] * 7
     assert {name: key["tensorrt"] for name, key in record["key"].items()} == dict.fromkeys(PRECISIONS, "10.3.0")
 
 
 def test_choice_is_kept_until_a_new_one_is_requested(tools: Path, bundle: Path) -> None:
-    found = builder(tools)
+    result = builder(tools)
     recorded_trtexec.compute_ms(tools, int8=0.5)
-    first = found.prepare(bundle / "model.onnx", bundle / "engines")
+    first = result.prepare(bundle / "model.onnx", bundle / "engines")
     before = len(recorded_trtexec.calls(tools))
     recorded_trtexec.compute_ms(tools, int8=2.0)
-    again = found.prepare(bundle / "model.onnx", bundle / "engines")
+    again = result.prepare(bundle / "model.onnx", bundle / "engines")
     assert again == first._replace(built=False)
     assert len(recorded_trtexec.calls(tools)) == before
-    assert found.prepare(bundle / "model.onnx", bundle / "engines", force=True).precision == "fp32"
+    assert result.prepare(bundle / "model.onnx", bundle / "engines", force=True).precision == "fp32"
 
 
 @pytest.mark.parametrize("change", ["onnx", "tensorrt", "driver", "form", "record"])
 def test_choice_for_other_inputs_is_measured_again(tools: Path, bundle: Path, change: str) -> None:
     nvidia_smi(tools, "Orin (nvgpu), 540.4.0")
-    found = builder(tools)
+    result = builder(tools)
     recorded_trtexec.compute_ms(tools, int8=0.5)
-    assert found.prepare(bundle / "model.onnx", bundle / "engines").precision == "int8"
+    assert result.prepare(bundle / "model.onnx", bundle / "engines").precision == "int8"
     release = "10.3"
     if change == "onnx":
         (bundle / "model.int8.onnx").write_text("another network")
@@ -215,21 +215,21 @@ def test_choice_for_other_inputs_is_measured_again(tools: Path, bundle: Path, ch
 
 
 def test_requested_precision_is_not_measured(tools: Path, bundle: Path) -> None:
-    made = builder(tools).prepare(bundle / "model.onnx", bundle / "engines", "int8")
-    assert made == (bundle / "engines/model.int8.engine", True, "int8", "it was asked for")
+    result = builder(tools).prepare(bundle / "model.onnx", bundle / "engines", "int8")
+    assert result == (bundle / "engines/model.int8.engine", True, "int8", "it was asked for")
     assert measured(tools) == []
 
 
 def test_a_precision_that_cannot_be_built_is_left_out(tools: Path, bundle: Path) -> None:
-    found = builder(tools)
+    result = builder(tools)
     (bundle / "model.int8.onnx").write_text("broken")
-    made = found.prepare(bundle / "model.onnx", bundle / "engines")
-    assert made.precision == "fp32"
-    assert "int8 failed: trtexec failed with exit code 1" in made.reason
+    instance = result.prepare(bundle / "model.onnx", bundle / "engines")
+    assert instance.precision == "fp32"
+    assert "int8 failed: trtexec failed with exit code 1" in instance.reason
     assert set(measured(tools)) == {"fp32", "fp16"}
     (bundle / "model.onnx").write_text("broken")
     with pytest.raises(EngineError, match=r"fp32 failed: .*fp16 failed: .*int8 failed: "):
-        found.prepare(bundle / "model.onnx", bundle / "engines", force=True)
+        result.prepare(bundle / "model.onnx", bundle / "engines", force=True)
 
 
 def test_an_old_release_is_refused(tools: Path) -> None:

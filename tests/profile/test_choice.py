@@ -13,7 +13,7 @@ from edgeprune.quantize import LatencyRatio
 
 
 @pytest.mark.parametrize(
-    ("medians_ms", "kept", "verdicts"),
+    ("medians_ms", "remaining", "verdicts"),
     [
         ({"fp32": 3, "fp16": 2, "int8": 1}, "int8", ["fp16 is faster than fp32", "int8 is faster than fp16"]),
         ({"fp32": 3, "fp16": 2, "int8": 4}, "fp16", ["int8 is not significantly faster than fp16"]),
@@ -23,11 +23,11 @@ from edgeprune.quantize import LatencyRatio
         ({"fp32": 2, "fp16": 1.96}, "fp32", ["fp16 is not significantly faster than fp32"]),
     ],
 )
-def test_fastest_precision_is_kept(medians_ms: dict[str, float], kept: str, verdicts: list[str]) -> None:
+def test_fastest_precision_is_kept(medians_ms: dict[str, float], remaining: str, verdicts: list[str]) -> None:
     rounds_ms = {name: [value] * choice.ROUNDS for name, value in medians_ms.items()}
-    found = choice.fastest(rounds_ms)
-    assert (found.precision, found.rounds_ms) == (kept, rounds_ms)
-    assert all(verdict in found.reason for verdict in verdicts)
+    result = choice.fastest(rounds_ms)
+    assert (result.precision, result.rounds_ms) == (remaining, rounds_ms)
+    assert all(verdict in result.reason for verdict in verdicts)
 
 
 def test_choice_and_build_agree_on_what_is_faster() -> None:
@@ -47,8 +47,8 @@ def test_choice_and_build_agree_on_what_is_faster() -> None:
 
 
 def test_reason_states_the_figures() -> None:
-    found = choice.fastest({"fp32": [2.0, 2.5, 2.25, 2.2, 2.3, 2.25, 2.25], "int8": [1.125] * 7})
-    assert found.reason == (
+    result = choice.fastest({"fp32": [2.0, 2.5, 2.25, 2.2, 2.3, 2.25, 2.25], "int8": [1.125] * 7})
+    assert result.reason == (
         "int8 is faster than fp32 (ratio 0.50, 95 % interval 0.47 to 0.53); "
         "medians of 7 interleaved rounds: fp32 2.25 ms, int8 1.125 ms"
     )
@@ -66,5 +66,5 @@ def test_precisions_are_measured_interleaved() -> None:
 
 
 def test_a_single_precision_is_not_measured() -> None:
-    found = choice.choose({"fp32": lambda: pytest.fail("it was measured")})
-    assert (found.precision, found.rounds_ms) == ("fp32", {})
+    result = choice.choose({"fp32": lambda: pytest.fail("it was measured")})
+    assert (result.precision, result.rounds_ms) == ("fp32", {})

@@ -68,13 +68,13 @@ def told(root: Path, *arguments: str) -> dict[str, Any]:
 
 
 def test_state_is_read_from_linux(tmp_path: Path) -> None:
-    found = told(board(tmp_path))
-    assert found["model"] == "Raspberry Pi 4 Model B Rev 1.4"
-    assert found["memory_bytes"] == 3884360 * 1024
-    assert found["temperature_c"] == {"cpu-thermal": 48.7, "cpu-thermal thermal_zone1": 51.0}
-    assert found["clock_mhz"] == {"policy0": 1500.0}
-    assert found["governor"] == {"policy0": "ondemand"}
-    assert found["power_mw"] == {"VDD_IN": 3000.0, "pmic power1": 2500.0}
+    result = told(board(tmp_path))
+    assert result["model"] == "Raspberry Pi 4 Model B Rev 1.4"
+    assert result["memory_bytes"] == 3884360 * 1024
+    assert result["temperature_c"] == {"cpu-thermal": 48.7, "cpu-thermal thermal_zone1": 51.0}
+    assert result["clock_mhz"] == {"policy0": 1500.0}
+    assert result["governor"] == {"policy0": "ondemand"}
+    assert result["power_mw"] == {"VDD_IN": 3000.0, "pmic power1": 2500.0}
 
 
 def test_unknown_state_is_omitted(tmp_path: Path) -> None:
@@ -89,12 +89,12 @@ def test_state_is_read_from_tools(tools: Path, tmp_path: Path) -> None:
     tool(tools, "nvpmodel", "echo 'NV Power Mode: 25W'; echo 1")
     tool(tools, "nvidia-smi", "echo '61, 1980, 312.53, 4212, 0x0000000000000060'")
     raw = told(tmp_path, "--gpu")
-    found = device_state.sample(raw)
-    assert found.state.power_mode == "25W"
-    assert found.gpu_memory_bytes == 4212 << 20
-    assert found.state.temperature_c == {"gpu": 61.0}
-    assert found.state.power_mw == {"gpu": 312530.0}
-    assert found.state.throttle == (
+    result = device_state.sample(raw)
+    assert result.state.power_mode == "25W"
+    assert result.gpu_memory_bytes == 4212 << 20
+    assert result.state.temperature_c == {"gpu": 61.0}
+    assert result.state.power_mw == {"gpu": 312530.0}
+    assert result.state.throttle == (
         "under-voltage",
         "throttled",
         "under-voltage since boot",
@@ -106,7 +106,7 @@ def test_state_is_read_from_tools(tools: Path, tmp_path: Path) -> None:
     )
     tool(tools, "nvidia-smi", older + "echo '61, [N/A], [N/A], 4, 0x0000000000000001'")
     assert device_state.sample(told(tmp_path, "--gpu")).state == DeviceState(
-        temperature_c={"gpu": 61.0}, throttle=found.state.throttle[:-1], power_mode="25W"
+        temperature_c={"gpu": 61.0}, throttle=result.state.throttle[:-1], power_mode="25W"
     )
     tool(tools, "vcgencmd", "echo VCHI initialization failed; exit 255")
     assert "throttled" not in told(tmp_path)
@@ -127,9 +127,9 @@ def test_state_is_sampled_during_the_measurement(tools: Path, tmp_path: Path) ->
     assert (last.clock_mhz["cpu"], last.clock_mhz["memory"], last.temperature_c["tj"]) == (1510.0, 2133.0, 48.843)
     times = [sample.at_s for sample in samples]
     assert times == sorted(times)
-    found = device_state.environment(samples[0], samples, samples[-1])
-    assert found.during.power_mw["VDD_IN"] == 5704
-    assert device_state.energy_mj(found.during.power_mw, 2.0) == pytest.approx(11.408)
+    result = device_state.environment(samples[0], samples, samples[-1])
+    assert result.during.power_mw["VDD_IN"] == 5704
+    assert device_state.energy_mj(result.during.power_mw, 2.0) == pytest.approx(11.408)
     assert device_state.energy_mj({"VDD_SOC": 1.0}, 2.0) is None
 
 
@@ -189,8 +189,8 @@ def test_a_clock_that_falls_makes_a_run_invalid() -> None:
 
 
 def test_unknown_output_of_a_tool_is_omitted(caplog: pytest.LogCaptureFixture) -> None:
-    said = {"throttled": 'error=2 error_msg="Invalid arguments"', "nvpmodel": "NVPM ERROR", "tegrastats": "?"}
-    assert device_state.sample({"at_s": 1, **said}) == DeviceSample(1.0, DeviceState(), None)
+    texts = {"throttled": 'error=2 error_msg="Invalid arguments"', "nvpmodel": "NVPM ERROR", "tegrastats": "?"}
+    assert device_state.sample({"at_s": 1, **texts}) == DeviceSample(1.0, DeviceState(), None)
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
 
 

@@ -31,7 +31,9 @@ def test_a_file_that_is_not_an_archive_is_a_value_error(tmp_path: Path, content:
 def test_classes_of_outputs_with_positions_are_compared_position_by_position() -> None:
     expected = np.zeros((2, 3, 4, 5), np.float32)
     expected[:, 1] = 1.0
-    found = expected.copy()
-    found[1, 2, 0, :4] = 2.0
+    result = expected.copy()
+    result[1, 2, 0, :4] = 2.0
     inputs = np.zeros((2, 1, 4, 5), np.float32)
-    assert golden_samples.Golden(inputs, (expected,), 1e-3).compare([found]).top1_agreement == pytest.approx(1 - 4 / 40)
+    assert golden_samples.Golden(inputs, (expected,), 1e-3).compare([result]).top1_agreement == pytest.approx(
+        1 - 4 / 40
+    )

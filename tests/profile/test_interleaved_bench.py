@@ -59,8 +59,8 @@ def runners(script: Path = SCRIPT) -> int:
 
 @pytest.mark.long
 def test_two_models_are_profiled_interleaved(models: dict[str, Path]) -> None:
-    found = measure(models, threads=1, warmup=5, runs=100, blocks=3, block_s=0)
-    dense, pruned = found.models["dense"], found.models["pruned"]
+    result = measure(models, threads=1, warmup=5, runs=100, blocks=3, block_s=0)
+    dense, pruned = result.models["dense"], result.models["pruned"]
     assert [len(block) for block in dense.blocks_ms] == [34, 33, 33]
     assert dense.latency_ms.runs == pruned.latency_ms.runs == 100
     for model in (dense, pruned):
@@ -76,46 +76,46 @@ def test_two_models_are_profiled_interleaved(models: dict[str, Path]) -> None:
     assert pruned.peak_memory_bytes.value < dense.peak_memory_bytes.value / 2
     assert dense.runtime_memory_bytes is not None
     assert 10e6 < dense.runtime_memory_bytes.value < 1e9
-    ratio = found.ratios["pruned"]
+    ratio = result.ratios["pruned"]
     assert ratio.low <= ratio.value <= ratio.high < 1  # a hundred times fewer multiply-adds
-    assert found.device["uri"] == "local:"
-    assert found.device["runtime"] == "onnxruntime"
-    assert len(bytes.fromhex(found.device["fingerprint"])) == 8
+    assert result.device["uri"] == "local:"
+    assert result.device["runtime"] == "onnxruntime"
+    assert len(bytes.fromhex(result.device["fingerprint"])) == 8
     for model in (dense, pruned):
         assert model.layers is not None
         assert all(layer.ms >= 0 for layer in model.layers)
         assert sum(layer.ms for layer in model.layers) > 0
         assert sum(layer.kind in {"Gemm", "FusedGemm", "MatMul", "FusedMatMul"} for layer in model.layers) == 2
-    assert found.environment is not None
-    assert found.validity is not None
-    assert found.validity.valid
-    assert (found.validity.noise_limit, found.validity.attempts) == (None, 1)
-    assert Profile.from_json(found.to_json()) == found
+    assert result.environment is not None
+    assert result.validity is not None
+    assert result.validity.valid
+    assert (result.validity.noise_limit, result.validity.attempts) == (None, 1)
+    assert Profile.from_json(result.to_json()) == result
 
 
 def test_a_fast_model_fills_its_blocks(models: dict[str, Path]) -> None:
-    found = measure({"pruned": models["pruned"]}, runs=2, blocks=2, block_s=1, warmup=0, threads=1)
-    assert all(2 < len(block) <= 2000 for block in found.models["pruned"].blocks_ms)
+    result = measure({"pruned": models["pruned"]}, runs=2, blocks=2, block_s=1, warmup=0, threads=1)
+    assert all(2 < len(block) <= 2000 for block in result.models["pruned"].blocks_ms)
 
 
 def test_values_that_a_device_cannot_report_are_omitted(models: dict[str, Path]) -> None:
     device = Local(capabilities=frozenset({Capability.PUSH, Capability.RUN}))
-    found = measure({"pruned": models["pruned"]}, device, runs=3, blocks=1, block_s=0, warmup=0)
-    assert found.models["pruned"].peak_memory_bytes is None
-    assert found.models["pruned"].runtime_memory_bytes is None
-    assert found.ratios == {}
+    result = measure({"pruned": models["pruned"]}, device, runs=3, blocks=1, block_s=0, warmup=0)
+    assert result.models["pruned"].peak_memory_bytes is None
+    assert result.models["pruned"].runtime_memory_bytes is None
+    assert result.ratios == {}
 
 
 @pytest.mark.long
 def test_noisy_measurement_is_repeated_and_then_invalid(models: dict[str, Path]) -> None:
-    found = measure({"pruned": models["pruned"]}, runs=40, blocks=10, block_s=0, warmup=0, noise=0.0, retries=2)
-    assert found.validity is not None
-    assert not found.validity.valid
-    assert found.validity.attempts == 3
-    assert found.models["pruned"].latency_ms.runs == 40
-    (problem,) = found.validity.problems
+    result = measure({"pruned": models["pruned"]}, runs=40, blocks=10, block_s=0, warmup=0, noise=0.0, retries=2)
+    assert result.validity is not None
+    assert not result.validity.valid
+    assert result.validity.attempts == 3
+    assert result.models["pruned"].latency_ms.runs == 40
+    (problem,) = result.validity.problems
     assert "pruned is too noisy" in problem
-    assert Profile.from_json(found.to_json()) == found
+    assert Profile.from_json(result.to_json()) == result
 
 
 @pytest.mark.long
@@ -131,29 +131,29 @@ def test_outputs_are_compared_with_golden_samples(models: dict[str, Path], tmp_p
     wrong = Golden(inputs, (outputs[0] * 1.01,), tolerance=1e-3)
     other = Golden(inputs, (outputs[0][:, :3],), tolerance=1e-3)
     names = {"right": right, "wrong": wrong, "other": other}
-    found = measure(dict.fromkeys(names, models["pruned"]), golden=names, runs=1, blocks=1, block_s=0, warmup=0)
-    assert found.validity is not None
-    checks = found.validity.golden
+    result = measure(dict.fromkeys(names, models["pruned"]), golden=names, runs=1, blocks=1, block_s=0, warmup=0)
+    assert result.validity is not None
+    checks = result.validity.golden
     assert checks["right"].max_error is not None
     assert checks["right"].max_error < 1e-5
     assert (checks["right"].top1_agreement, checks["right"].samples) == (1.0, 3)
     assert checks["wrong"].max_error == pytest.approx(0.0099, rel=0.1)
     assert checks["other"].max_error is None
-    wrong_problem, other_problem = found.validity.problems
+    wrong_problem, other_problem = result.validity.problems
     assert "outputs of wrong" in wrong_problem
     assert "other" in other_problem
-    assert Profile.from_json(found.to_json()) == found
+    assert Profile.from_json(result.to_json()) == result
     (tmp_path / "golden.npz").write_bytes(written[:100])
     with pytest.raises(BundleError, match=r"golden\.npz"):
         Golden.load(tmp_path / "golden.npz")
 
 
-def turning(folder: Path, name: str, *said: str) -> None:
+def turning(folder: Path, name: str, *text: str) -> None:
     """A tool that says something else each time, and the last for ever."""
-    lines = "".join(f"{index}) echo '{line}';;\n" for index, line in enumerate(said[:-1]))
+    lines = "".join(f"{index}) echo '{line}';;\n" for index, line in enumerate(text[:-1]))
     (folder / name).write_text(
         f"#!/bin/sh\nn=$(cat {folder}/{name}.n 2>/dev/null || echo 0)\necho $((n + 1)) > {folder}/{name}.n\n"
-        f"case $n in\n{lines}*) echo '{said[-1]}';;\nesac\n"
+        f"case $n in\n{lines}*) echo '{text[-1]}';;\nesac\n"
     )
     (folder / name).chmod(0o755)
 
@@ -161,13 +161,13 @@ def turning(folder: Path, name: str, *said: str) -> None:
 def test_a_device_that_throttles_meanwhile_makes_the_run_invalid(models: dict[str, Path], tools: Path) -> None:
     # Asked before and after loading, before the blocks, after each.
     turning(tools, "vcgencmd", *["throttled=0x10000"] * 3, "throttled=0x50005")
-    found = measure({"pruned": models["pruned"]}, runs=2, blocks=2, block_s=0, warmup=0)
-    assert found.environment is not None
-    assert found.environment.before.throttle == ("under-voltage since boot",)
-    assert found.environment.after.throttle is not None
-    assert found.validity is not None
-    assert found.validity.problems == ("the device throttled: throttled, throttled since boot, under-voltage",)
-    assert Profile.from_json(found.to_json()) == found
+    result = measure({"pruned": models["pruned"]}, runs=2, blocks=2, block_s=0, warmup=0)
+    assert result.environment is not None
+    assert result.environment.before.throttle == ("under-voltage since boot",)
+    assert result.environment.after.throttle is not None
+    assert result.validity is not None
+    assert result.validity.problems == ("the device throttled: throttled, throttled since boot, under-voltage",)
+    assert Profile.from_json(result.to_json()) == result
 
 
 def test_gpu_memory_is_the_increase_by_the_model(models: dict[str, Path], tools: Path, tmp_path: Path) -> None:
@@ -184,11 +184,11 @@ def test_gpu_memory_is_the_increase_by_the_model(models: dict[str, Path], tools:
         f"print({ready!r}, flush=True)\n"
         f"for answer in {answers!r}:\n    input()\n    print(answer, flush=True)\ninput()\n"
     )
-    found = measure({"pruned": models["pruned"]}, runner=runner, runs=1, blocks=1, block_s=0).models["pruned"]
-    assert found.gpu_memory_bytes is not None
-    assert found.gpu_memory_bytes.value == 500 << 20
-    assert found.peak_memory_bytes is not None
-    assert found.peak_memory_bytes.value == 2
+    result = measure({"pruned": models["pruned"]}, runner=runner, runs=1, blocks=1, block_s=0).models["pruned"]
+    assert result.gpu_memory_bytes is not None
+    assert result.gpu_memory_bytes.value == 500 << 20
+    assert result.peak_memory_bytes is not None
+    assert result.peak_memory_bytes.value == 2
 
 
 def test_invalid_model_is_reported_with_the_message_of_the_runtime(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def measured(models: dict[str, Path]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("where", "value", "told"),
+    ("where", "value", "message"),
     [
         (("latency_ms", "p50"), 0, r"models\.pruned\.latency_ms\.p50: .* 0"),
         (("latency_ms", "p50"), "soon", r"models\.pruned\.latency_ms\.p50: .*number"),
@@ -308,7 +308,7 @@ def measured(models: dict[str, Path]) -> str:
     ],
 )
 def test_invalid_figures_in_a_profile_are_refused(
-    measured: str, where: tuple[str, ...], value: object, told: str
+    measured: str, where: tuple[str, ...], value: object, message: str
 ) -> None:
     values = json.loads(measured)
     *folders, name = where
@@ -316,7 +316,7 @@ def test_invalid_figures_in_a_profile_are_refused(
     for folder in folders:
         inner = inner[folder]
     inner[name] = value
-    with pytest.raises(InputError, match=rf"here\.json.*{told}"):
+    with pytest.raises(InputError, match=rf"here\.json.*{message}"):
         Profile.from_json(json.dumps(values), where="here.json")
 
 
@@ -351,9 +351,9 @@ def test_largest_outputs_are_printed_with_their_indices(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "model.onnx")
     np.save(tmp_path / "x.npy", np.array([[[0, 1, 2], [5, 4, 3]]], np.float32))
     argv = [sys.executable, str(SCRIPT), "model.onnx", "--input", "x.npy", "--best", "2"]
-    shown = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
-    assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.splitlines() == [
+    output = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+    assert output.returncode == 0, output.stderr
+    assert output.stdout.splitlines() == [
         "output boxes, largest values as index: value",
         "sample 0  1, 0: 5  1, 1: 4",
         "output count, largest values as index: value",
@@ -376,12 +376,12 @@ def test_runner_works_on_the_command_line(tmp_path: Path, models: dict[str, Path
         argv = [sys.executable, "-I", "run.py", *arguments]
         return subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
 
-    shown = run("--input", "x.npy", "--output", "out.npz", "--best", "2")
-    assert shown.returncode == 0, shown.stderr
+    output = run("--input", "x.npy", "--output", "out.npz", "--best", "2")
+    assert output.returncode == 0, output.stderr
     (expected,) = predict(models["pruned"], samples)
     with np.load(tmp_path / "out.npz") as stored:
         np.testing.assert_allclose(stored["output"], expected, rtol=1e-4, atol=1e-5)
-    heading, *lines = shown.stdout.splitlines()
+    heading, *lines = output.stdout.splitlines()
     assert heading == "output output, largest values as index: value"
     largest = [int(line.split()[2].rstrip(":")) for line in lines]
     assert largest == list(expected.argmax(1))

@@ -141,9 +141,9 @@ def test_engine_outputs_are_compared_with_the_model_of_the_same_precision(
         compute_outputs(tools, bundle, factor)
         return ep.profile(bundle, "local:", runs=2, blocks=1, block_s=0, warmup=0, noise=None, retries=0)
 
-    found = profiled(1.0)
-    assert found.validity is not None
-    (check,) = found.validity.golden.values()
+    result = profiled(1.0)
+    assert result.validity is not None
+    (check,) = result.validity.golden.values()
     assert (check.samples, check.tolerance, check.top1_agreement) == (4, tolerance, 1)
     with pytest.raises(MeasurementError, match=rf"0.5.*{tolerance:g}"):
         profiled(1.5)
@@ -153,10 +153,10 @@ def test_engines_of_the_baseline_are_built_from_all_its_forms_too(bundle: Path, 
     recorded_trtexec.install(tools, "10.3")
     recorded_trtexec.compute_ms(tools, fp32=1.2, fp16=0.7, int8=0.4)
     ships = Path(shutil.copytree(bundle, tmp_path / "ships"))
-    found = load_workload(bundle, ships)
-    (found,) = profile_fleet(replace(found, golden={}), ["local:"], runs=2, blocks=2, block_s=0, warmup=0, noise=None)
-    assert found.profile is not None, found.error
-    assert list(found.profile.models) == ["base", "int8"]
+    result = load_workload(bundle, ships)
+    (result,) = profile_fleet(replace(result, golden={}), ["local:"], runs=2, blocks=2, block_s=0, warmup=0, noise=None)
+    assert result.profile is not None, result.error
+    assert list(result.profile.models) == ["base", "int8"]
     builds = [call for call in recorded_trtexec.calls(tools) if "--saveEngine" in call]
     assert [Path(call.split()[0]).name for call in builds] == 2 * ["model.onnx", "model.onnx", "model.int8.onnx"]
 

@@ -108,9 +108,9 @@ class _Imagined:
 def test_table_has_the_latencies_of_the_device(tmp_path: Path) -> None:
     whole = tmp_path / "whole.onnx"
     whole.write_bytes(b"whole")
-    found, device = _layers(), _Imagined()
+    result, device = _layers(), _Imagined()
     table, measured = calibrate(
-        found, {"dense": whole}, "mine", Target(name="host"), device, effort=CalibrationEffort(block_s=0)
+        result, {"dense": whole}, "mine", Target(name="host"), device, effort=CalibrationEffort(block_s=0)
     )
     assert measured == {"dense": 30.0}
     assert table.floor_ms == pytest.approx(0.01)
@@ -120,8 +120,8 @@ def test_table_has_the_latencies_of_the_device(tmp_path: Path) -> None:
             for out, ms in zip(grid.out, row, strict=True):
                 size = 3 if grid.shape.kind == "depthwise" else into
                 assert ms == pytest.approx(_latency(size, out) + 0.002)
-    dense = sum(table.grid(layer).ms[-1][-1] for layer in found)
-    assert table.remainder(found).rest_ms == pytest.approx(30 - 0.01 - dense)
+    dense = sum(table.grid(layer).ms[-1][-1] for layer in result)
+    assert table.remainder(result).rest_ms == pytest.approx(30 - 0.01 - dense)
     assert {threads for _, threads in device.loaded} == {table.threads} == {2}
 
 
@@ -152,8 +152,8 @@ def test_probes_of_every_kind_run_and_differ_by_copies_of_the_layer() -> None:
         assert used[1] - used[0] == 3
         for model in (one, four):
             session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-            taken = session.get_inputs()[0]
-            (result,) = session.run(None, {taken.name: np.ones(taken.shape, np.float32)})
+            durations = session.get_inputs()[0]
+            (result,) = session.run(None, {durations.name: np.ones(durations.shape, np.float32)})
             assert np.isfinite(result).all()
             assert result.shape == tuple(session.get_outputs()[0].shape)
 

@@ -46,8 +46,8 @@ def test_interval_of_independent_blocks_is_students_with_process_noise(blocks: i
     base, new = latencies(blocks, 1), latencies(blocks, 2)
     logs = [[math.log(STATISTICS["p50"](block)) for block in side] for side in (base, new)]
     of_blocks = stats.t.ppf(0.975, 2 * blocks - 2) * math.sqrt(sum(np.var(side, ddof=1) / blocks for side in logs))
-    found = spread(base, new, STATISTICS["p50"]).half_width()
-    assert found == pytest.approx(math.hypot(of_blocks, _PROCESSES), rel=1e-5)
+    result = spread(base, new, STATISTICS["p50"]).half_width()
+    assert result == pytest.approx(math.hypot(of_blocks, _PROCESSES), rel=1e-5)
 
 
 @pytest.mark.parametrize("blocks", [2, 3, 9, 13])
@@ -69,12 +69,12 @@ def test_a_single_block_has_no_finite_interval() -> None:
 
 def test_blocks_to_decide_is_enough_and_half_of_it_is_not() -> None:
     for pairs in (paired_spread, spread):
-        found = pairs(latencies(3, 1), latencies(3, 2), min)
-        needed = found.blocks_to_decide(0.035)
+        result = pairs(latencies(3, 1), latencies(3, 2), min)
+        needed = result.blocks_to_decide(0.035)
         assert needed is not None
         times = needed // 3
-        assert found.half_width(times) <= 0.035 < found.half_width(times // 2)
-        assert found.blocks_to_decide(0.9 * _PROCESSES) is None  # no number of blocks is less noisy than processes
+        assert result.half_width(times) <= 0.035 < result.half_width(times // 2)
+        assert result.blocks_to_decide(0.9 * _PROCESSES) is None  # no number of blocks is less noisy than processes
 
 
 def test_ratio_excludes_one_only_beyond_process_noise() -> None:
@@ -82,10 +82,10 @@ def test_ratio_excludes_one_only_beyond_process_noise() -> None:
 
     def speed(factor: float) -> str:
         base = latencies(3, 1, 0.001)
-        found = ratio(base, [[run * factor for run in block] for block in base])
-        assert found.value == pytest.approx(factor)
-        assert found.low < factor < found.high
-        return LatencyRatio(found.value, found.low, found.high, "host").speed
+        result = ratio(base, [[run * factor for run in block] for block in base])
+        assert result.value == pytest.approx(factor)
+        assert result.low < factor < result.high
+        return LatencyRatio(result.value, result.low, result.high, "host").speed
 
     assert [speed(factor) for factor in (0.9, 0.98, 1.0, 1.02, 1.1)] == [
         "faster",
@@ -100,9 +100,9 @@ def test_ratio_ignores_drift_of_pairs_and_is_widened_by_other_drift() -> None:
     rng = np.random.default_rng(4)
     base = [list(factor * rng.normal(10, 0.1, 200)) for factor in (1.0, 1.5, 3.0)]
     new = [list(factor * rng.normal(5, 0.1, 200)) for factor in (1.0, 1.5, 3.0)]
-    found = ratio(base, new)
-    assert found.value == pytest.approx(0.5, abs=0.01)
-    assert found.high - found.low < 0.05
+    result = ratio(base, new)
+    assert result.value == pytest.approx(0.5, abs=0.01)
+    assert result.high - result.low < 0.05
     steady = [list(rng.normal(10, 0.1, 200)) for _ in range(3)]
     drifting = ratio(steady, [list(rng.normal(mean, 0.1, 200)) for mean in (4.0, 5.0, 6.0)])
     assert drifting.low < 0.45

@@ -47,9 +47,9 @@ def test_images_in_either_layout_have_outputs_of_litert(model: Path) -> None:
         interpreter.set_tensor(into["index"], (image[None] - 128).astype(np.int8))
         interpreter.invoke()
         expected.append((interpreter.get_tensor(out["index"])[0] + 128.0) / 256)
-    for given in (images, images.transpose(0, 3, 1, 2)):
-        (found,) = predict(model, given, runner=_LITERT).values()
-        np.testing.assert_array_equal(found, expected)
+    for value in (images, images.transpose(0, 3, 1, 2)):
+        (result,) = predict(model, value, runner=_LITERT).values()
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_signals_and_images_come_out_as_the_network_returns_them(tmp_path: Path) -> None:
@@ -63,8 +63,8 @@ def test_signals_and_images_come_out_as_the_network_returns_them(tmp_path: Path)
             expected = network(x).numpy()
         for path, tolerance in ((source.path, 1e-4), (int8.path, 0.1)):
             for samples in (x.numpy(), x.numpy().transpose(source.inputs[0].order)):
-                (found,) = predict(path, samples, runner=_LITERT).values()
-                np.testing.assert_allclose(found, expected, atol=tolerance)
+                (result,) = predict(path, samples, runner=_LITERT).values()
+                np.testing.assert_allclose(result, expected, atol=tolerance)
 
 
 def test_litert_runner_answers_the_protocol(model: Path, tmp_path: Path) -> None:
@@ -76,9 +76,9 @@ def test_litert_runner_answers_the_protocol(model: Path, tmp_path: Path) -> None
         {"do": "memory"},
         {"do": "end"},
     ]
-    given = "".join(json.dumps(command) + "\n" for command in commands)
+    text = "".join(json.dumps(command) + "\n" for command in commands)
     argv = [sys.executable, str(_LITERT), "--serve"]
-    ended = subprocess.run(argv, input=given, capture_output=True, text=True, timeout=600, check=True)
+    ended = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=600, check=True)
     ready, failed, loaded, warm, block, memory = map(json.loads, ended.stdout.splitlines())
     assert (ready["event"], ready["protocol"], ready["runtime"]) == ("ready", 1, "ai-edge-litert")
     assert failed["event"] == "error"

@@ -74,7 +74,7 @@ def test_limits_apply_to_the_selected_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "found", "kind"),
+    ("target", "result", "kind"),
     [
         (manifest(P50), profile("x86_64"), "estimated"),
         (manifest(P50, architecture=None), profile("x86_64"), "measured"),
@@ -83,11 +83,11 @@ def test_limits_apply_to_the_selected_model() -> None:
         (manifest(P50, runtime="litert"), profile("aarch64", "ai-edge-litert"), "measured"),
     ],
 )
-def test_a_measurement_elsewhere_is_an_estimate(target: Manifest, found: Profile, kind: str) -> None:
-    (report,) = check_limits(target, found)
+def test_a_measurement_elsewhere_is_an_estimate(target: Manifest, result: Profile, kind: str) -> None:
+    (report,) = check_limits(target, result)
     assert (report.kind, report.ok) == (kind, True)
     strict = target.model_copy(update={"constraints": (P50.model_copy(update={"require": "measured"}),)})
-    assert check_limits(strict, found)[0].ok == (kind == "measured")
+    assert check_limits(strict, result)[0].ok == (kind == "measured")
 
 
 def test_arena_is_the_one_that_the_board_reports() -> None:
@@ -95,9 +95,9 @@ def test_arena_is_the_one_that_the_board_reports() -> None:
     board = manifest(constraint, runtime="tflm", architecture="armv7e-m")
     (unknown,) = check_limits(board, profile("armv7e-m", "tflm"))
     assert not unknown.ok
-    told = profile("armv7e-m", "tflm", int8=replace(model("1", 2.0), arena_bytes=Figure(8000.0)))
-    (found,) = check_limits(board, told)
-    assert (found.value, found.kind, found.ok) == (8000.0, "measured", True)
+    output = profile("armv7e-m", "tflm", int8=replace(model("1", 2.0), arena_bytes=Figure(8000.0)))
+    (result,) = check_limits(board, output)
+    assert (result.value, result.kind, result.ok) == (8000.0, "measured", True)
 
 
 def _arena_budget(value: float, limit: float) -> BudgetReport:
@@ -110,15 +110,15 @@ def test_the_arena_of_a_board_replaces_the_estimate(arena: float, kind: Kind) ->
     budget, macs = _arena_budget(8800, 9000), compare_with_limit("macs", 2, 1, "exact")
     board = manifest(runtime="tflm", architecture="armv7e-m").model_copy(update={"budgets": (macs, budget)})
     device = profile("microcontroller", "firmware", int8=replace(model("1", 2.0), arena_bytes=Figure(arena, kind)))
-    (found,) = check_limits(board, device)
-    assert (found.name, found.value, found.limit, found.kind, found.ok) == (
+    (result,) = check_limits(board, device)
+    assert (result.name, result.value, result.limit, result.kind, result.ok) == (
         "arena_bytes",
         arena,
         9000,
         kind,
         arena < 9000,
     )
-    assert combined(board.budgets, [found]) == (macs, found)
+    assert combined(board.budgets, [result]) == (macs, result)
     assert check_limits(board, profile("microcontroller", "firmware")) == ()  # it did not say
     assert combined(board.budgets, []) == (macs, budget)
 
@@ -126,10 +126,10 @@ def test_the_arena_of_a_board_replaces_the_estimate(arena: float, kind: Kind) ->
 def test_measurement_of_firmware_has_the_kind_measured() -> None:
     constraints = (ConstraintReport(name="arena_bytes", limit=9000, require="measured"), P50)
     device = profile("microcontroller", "firmware", int8=replace(model("1", 2.0), arena_bytes=Figure(8000.0)))
-    found = check_limits(manifest(*constraints, runtime="tflm", architecture="armv7e-m"), device)
-    assert [(report.kind, report.ok) for report in found] == [("measured", True)] * 2
-    found = check_limits(manifest(P50, runtime="litert", architecture="aarch64"), device)
-    assert [report.kind for report in found] == ["estimated"]
+    result = check_limits(manifest(*constraints, runtime="tflm", architecture="armv7e-m"), device)
+    assert [(report.kind, report.ok) for report in result] == [("measured", True)] * 2
+    result = check_limits(manifest(P50, runtime="litert", architecture="aarch64"), device)
+    assert [report.kind for report in result] == ["estimated"]
 
 
 def test_measurement_on_an_emulator_has_the_kind_emulated() -> None:
@@ -157,8 +157,8 @@ def test_a_fraction_of_dense_uses_an_earlier_dense_of_the_same_device_only() -> 
     half = manifest(ConstraintReport(name="latency_ms.p50", limit=0.6))
     earlier = replace(profile(), device={**profile().device, "fingerprint": "f"})
     now = replace(profile(int8=model("1", 2.0)), device={**profile().device, "fingerprint": "f"})
-    (known,) = check_limits(half, now.with_reference(earlier))
-    assert (known.limit, known.ok) == (pytest.approx(0.6 * 4.0), True)
+    (available,) = check_limits(half, now.with_reference(earlier))
+    assert (available.limit, available.ok) == (pytest.approx(0.6 * 4.0), True)
     elsewhere = replace(earlier, device={**earlier.device, "fingerprint": "g"})
     (unknown,) = check_limits(half, now.with_reference(elsewhere))
     assert (unknown.value, unknown.ok) == (None, False)
@@ -166,13 +166,13 @@ def test_a_fraction_of_dense_uses_an_earlier_dense_of_the_same_device_only() -> 
 
 def test_a_profile_keeps_the_dense_network_of_an_earlier_one() -> None:
     built, board = profile("x86_64"), profile(int8=model("1", 2.0))
-    kept = board.with_reference(built)
-    assert kept.reference == built
-    assert Profile.from_json(kept.to_json()) == kept
-    again = profile(int8=model("1", 2.5)).with_reference(kept)
+    remaining = board.with_reference(built)
+    assert remaining.reference == built
+    assert Profile.from_json(remaining.to_json()) == remaining
+    again = profile(int8=model("1", 2.5)).with_reference(remaining)
     assert again.reference == built  # one earlier profile, not a chain
     assert "reference" not in built.to_json()
-    assert profile().with_reference(kept).reference is None  # it has its own
+    assert profile().with_reference(remaining).reference is None  # it has its own
 
 
 def test_device_has_a_readable_name() -> None:

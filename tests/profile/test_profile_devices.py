@@ -64,13 +64,13 @@ def test_bundle_has_golden_samples(bundle: Path) -> None:
 
 
 def test_a_bundle_is_profiled_with_its_own_runner_and_compared(bundle: Path) -> None:
-    found = ep.profile(bundle, **_QUICK)
-    (model,) = found.models.values()
+    result = ep.profile(bundle, **_QUICK)
+    (model,) = result.models.values()
     assert model.sha256 == sha256(bundle / "model.onnx")
-    assert found.validity is not None
-    assert found.validity.golden["pruned"].max_error is not None
-    assert found.validity.golden["pruned"].max_error < 1e-4
-    assert found.settings["seed"] == 0
+    assert result.validity is not None
+    assert result.validity.golden["pruned"].max_error is not None
+    assert result.validity.golden["pruned"].max_error < 1e-4
+    assert result.settings["seed"] == 0
 
 
 @pytest.mark.long
@@ -80,15 +80,15 @@ def test_profiling_a_bundle_keeps_the_dense_network_of_the_build(
     built = Profile.from_json((bundle / "profile.json").read_text())
     capsys.readouterr()
     assert run(["profile", str(bundle), *_FLAGS, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    values = json.loads(capsys.readouterr().out)
     now = Profile.from_json((bundle / "profile.json").read_text())
     assert list(now.models) == ["pruned"]
     assert now.reference == built
     assert next(iter(built.models)) == "dense"
-    assert told["target"] == "raspberry-pi-4"
-    assert told["measured_on_target"] == (now.device["machine"] == "aarch64")
-    assert told["measured_on"].startswith("this machine")
-    if not told["measured_on_target"]:
+    assert values["target"] == "raspberry-pi-4"
+    assert values["measured_on_target"] == (now.device["machine"] == "aarch64")
+    assert values["measured_on"].startswith("this machine")
+    if not values["measured_on_target"]:
         page = (bundle / "report.html").read_text()
         tiles = page.partition('class="tiles"')[2].partition("</ul>")[0]
         assert "latency" not in tiles
@@ -125,13 +125,13 @@ def test_an_archive_is_profiled_and_reported_beside_it(
 @pytest.mark.long
 def test_models_are_measured_interleaved_with_a_baseline(bundle: Path, shared_data: Path) -> None:
     model = Path(shutil.copy(bundle / "model.onnx", bundle.parent / "other.onnx"))
-    found = ep.profile(model, "local:", baseline=bundle / "model.onnx", **_QUICK)
-    assert list(found.models) == ["dense", "other"]
-    assert found.ratios["other"].low <= found.ratios["other"].value <= found.ratios["other"].high
+    result = ep.profile(model, "local:", baseline=bundle / "model.onnx", **_QUICK)
+    assert list(result.models) == ["dense", "other"]
+    assert result.ratios["other"].low <= result.ratios["other"].value <= result.ratios["other"].high
     lite = shared_data / "models" / "mlperf_tiny_ad01_int8.tflite"
-    found = ep.profile(str(lite), **_QUICK)
-    assert (found.device["runtime"], list(found.models)) == ("ai-edge-litert", ["mlperf_tiny_ad01_int8"])
-    assert found.models["mlperf_tiny_ad01_int8"].layers is None  # LiteRT's Python does not tell
+    result = ep.profile(str(lite), **_QUICK)
+    assert (result.device["runtime"], list(result.models)) == ("ai-edge-litert", ["mlperf_tiny_ad01_int8"])
+    assert result.models["mlperf_tiny_ad01_int8"].layers is None  # LiteRT's Python does not tell
     with pytest.raises(InputError, match=rf"{model.name}.*{lite.name}"):
         load_workload(lite, model)
     with pytest.raises(InputError, match="'base'"):
@@ -231,8 +231,8 @@ def test_the_command_writes_into_the_bundle_and_draws(
     more = ["--png", str(tmp_path / "a" / "latency.png"), "--trace", str(tmp_path / "trace.json")]
     assert run(["profile", str(bundle), *_FLAGS, *more]) == 0
     printed = capsys.readouterr().out
-    for shown in ("local: (", "latency p99", "first inference", "peak memory", "golden samples", "Valid"):
-        assert shown in printed
+    for text in ("local: (", "latency p99", "first inference", "peak memory", "golden samples", "Valid"):
+        assert text in printed
     stored = Profile.from_json((bundle / "profile.json").read_text())
     assert stored.validity is not None
     assert stored.validity.valid
@@ -257,10 +257,10 @@ def test_the_command_writes_into_the_bundle_and_draws(
 def test_json_alone_is_on_stdout(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "found" / "p.json"
     assert run(["profile", str(bundle / "model.onnx"), *_FLAGS, "--output", str(output), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["device"], told["file"], told["error"]) == ("local:", str(output), None)
-    assert told["profile"] == json.loads(output.read_text())
-    assert told["profile"]["validity"]["valid"]
+    values = json.loads(capsys.readouterr().out)
+    assert (values["device"], values["file"], values["error"]) == ("local:", str(output), None)
+    assert values["profile"] == json.loads(output.read_text())
+    assert values["profile"]["validity"]["valid"]
 
 
 def test_invalid_options_are_refused_before_measuring(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -277,16 +277,16 @@ def test_invalid_options_are_refused_before_measuring(bundle: Path, capsys: pyte
 @pytest.mark.long
 def test_bundle_is_profiled_over_ssh(bundle: Path, server: sshd.Server) -> None:
     odd = Path(shutil.copytree(bundle, bundle.parent / 'it\'s a "bundle" $HOME'))
-    found = ep.profile(odd, server.uri(), **_QUICK)
-    assert found.device["uri"].startswith("ssh://")
-    assert "ssh_config" not in found.device["uri"]
-    model = found.models["pruned"]
+    result = ep.profile(odd, server.uri(), **_QUICK)
+    assert result.device["uri"].startswith("ssh://")
+    assert "ssh_config" not in result.device["uri"]
+    model = result.models["pruned"]
     assert model.latency_ms.kind == "measured"
     assert model.peak_memory_bytes is not None
     assert model.layers
-    assert found.environment is not None
-    assert found.validity is not None
-    assert found.validity.golden["pruned"].top1_agreement == 1
+    assert result.environment is not None
+    assert result.validity is not None
+    assert result.validity.golden["pruned"].top1_agreement == 1
     assert server.is_clean()
 
 
@@ -296,9 +296,9 @@ def test_missing_runtime_is_an_error_with_the_install_command(
 ) -> None:
     without = server.uri(python=f"{sys.executable} -I -S")
     assert run(["profile", str(bundle), *_FLAGS, "--device", without]) == 5
-    said = capsys.readouterr().err
-    assert f"ONNX Runtime is not installed (No module named 'numpy'): run {sys.executable} -m pip install" in said
-    assert "'numpy>=1.21' 'onnxruntime>=1.12'" in said
+    output = capsys.readouterr().err
+    assert f"ONNX Runtime is not installed (No module named 'numpy'): run {sys.executable} -m pip install" in output
+    assert "'numpy>=1.21' 'onnxruntime>=1.12'" in output
     assert server.is_clean()
 
 
@@ -349,10 +349,10 @@ def kill_when_it_runs(server: sshd.Server, *, listener: bool) -> threading.Threa
 def test_a_dropped_line_is_tried_again(bundle: Path, tmp_path: Path, server: sshd.Server) -> None:
     with sshd.server(tmp_path / "own") as own:
         killer = kill_when_it_runs(own, listener=False)
-        found = ep.profile(bundle, own.uri(), **_QUICK)
+        result = ep.profile(bundle, own.uri(), **_QUICK)
         killer.join()
-        assert found.validity is not None
-        assert found.validity.valid
+        assert result.validity is not None
+        assert result.validity.valid
         assert own.is_clean()
 
 
@@ -369,9 +369,9 @@ def test_lost_device_is_an_error(
         killer = kill_when_it_runs(own, listener=True)
         assert run(["profile", str(bundle), *_FLAGS, "--runs", str(10**9), "--device", own.uri()]) == 5
         killer.join()
-        said = capsys.readouterr().err
-        assert "was lost, and 2 more attempts failed: cannot reach ssh://" in said
-        assert "Connection refused" in said
+        output = capsys.readouterr().err
+        assert "was lost, and 2 more attempts failed: cannot reach ssh://" in output
+        assert "Connection refused" in output
         assert own.is_clean()
 
 
@@ -379,12 +379,12 @@ def test_lost_device_is_an_error(
 @pytest.mark.parametrize("count", [1, 2], ids=["one", "fleet"])
 def test_ctrl_c_leaves_nothing_on_the_device(bundle: Path, server: sshd.Server, count: int) -> None:
     names = [server.uri(python=f"{sys.executable} {'-E ' * index}".strip()) for index in range(count)]
-    given = [part for name in names for part in ("--device", name)]
+    inputs = [part for name in names for part in ("--device", name)]
     # What a shell starts in the background ignores Ctrl-C, and so does all that it starts: tests may be that.
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import edgeprune.cli as c; c.main()"
     )
-    argv = [sys.executable, "-c", code, "profile", str(bundle), *given, "--runs", "1000000000"]
+    argv = [sys.executable, "-c", code, "profile", str(bundle), *inputs, "--runs", "1000000000"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
         try:
             while (
@@ -393,13 +393,13 @@ def test_ctrl_c_leaves_nothing_on_the_device(bundle: Path, server: sshd.Server, 
                 assert process.poll() is None
                 time.sleep(0.01)
             os.killpg(process.pid, signal.SIGINT)
-            _, said = process.communicate(timeout=600)
+            _, output = process.communicate(timeout=600)
         finally:
             process.kill()
     assert process.returncode == 130
-    assert b"interrupted" in said
-    assert b"stages" not in said  # only a build has them
-    assert b"Traceback" not in said
+    assert b"interrupted" in output
+    assert b"stages" not in output  # only a build has them
+    assert b"Traceback" not in output
     assert server.is_clean()
 
 
@@ -418,14 +418,14 @@ def test_a_fleet_is_measured_at_once_and_one_that_fails_stops_no_other(
     folder = tmp_path / "results"
     dead = "ssh://127.0.0.1:1"
     names = ["local:", server.uri(), server.uri(python=f"{sys.executable} -E"), dead]
-    given = [part for name in names for part in ("--device", name)]
-    assert run(["profile", str(bundle), *_FLAGS, *given, "--output", str(folder), "--json"]) == 5
+    inputs = [part for name in names for part in ("--device", name)]
+    assert run(["profile", str(bundle), *_FLAGS, *inputs, "--output", str(folder), "--json"]) == 5
     printed = capsys.readouterr()
-    told = json.loads(printed.out)
-    assert [one["device"] for one in told] == names
-    assert [one["error"] is None for one in told] == [True, True, True, False]
+    values = json.loads(printed.out)
+    assert [one["device"] for one in values] == names
+    assert [one["error"] is None for one in values] == [True, True, True, False]
     assert f"error: {dead}: cannot reach {dead}" in printed.err
-    written = [Path(one["file"]) for one in told[:3]]
+    written = [Path(one["file"]) for one in values[:3]]
     assert len(set(written)) == 3
     for path in written:
         assert Profile.from_json(path.read_text()).models
@@ -462,10 +462,10 @@ def test_older_bundle_is_profiled_without_newer_features(bundle: Path) -> None:
     code = OnnxRuntime.runner.contents[0].replace(", commands=list(commands)", "")
     (bundle / "run.py").write_text(code)
     account_for(bundle, "run.py")
-    found = ep.profile(bundle, **_QUICK)
-    assert found.models["pruned"].layers is None
-    assert found.validity is not None
-    assert found.validity.golden == {}
+    result = ep.profile(bundle, **_QUICK)
+    assert result.models["pruned"].layers is None
+    assert result.validity is not None
+    assert result.validity.golden == {}
 
 
 def test_profile_is_a_package_and_a_function() -> None:

@@ -62,14 +62,14 @@ def test_tensorrt_runner_measures(tools: Path, bundle: Path, release: str) -> No
         answer(tools, [{"name": "output", "dimensions": "1x3", "values": [1, -2.5e-05, 0.125]}])
         (outputs,) = runner.outputs(np.zeros((2, 1, 8, 8), np.float32)) or ()
         assert outputs.tolist() == [pytest.approx([1, -2.5e-05, 0.125])] * 2
-        found = runner.result("0" * 64, "measured", runner.memory(), layers=layers)
-    assert found.layers is not None
-    assert [layer.name for layer in found.layers] == [e["name"] for e in recorded_trtexec.PROFILE if "name" in e]
-    assert found.latency_ms.runs == 120
-    assert found.load_ms is not None
-    assert (found.load_ms.value, found.first_ms.value) == (pytest.approx(32.6257), 0.82)
-    assert (found.warm_up_runs, found.stable, found.threads) == (240, True, 1)
-    assert found.memory_source == "MemAvailable of the board"
+        result = runner.result("0" * 64, "measured", runner.memory(), layers=layers)
+    assert result.layers is not None
+    assert [layer.name for layer in result.layers] == [e["name"] for e in recorded_trtexec.PROFILE if "name" in e]
+    assert result.latency_ms.runs == 120
+    assert result.load_ms is not None
+    assert (result.load_ms.value, result.first_ms.value) == (pytest.approx(32.6257), 0.82)
+    assert (result.warm_up_runs, result.stable, result.threads) == (240, True, 1)
+    assert result.memory_source == "MemAvailable of the board"
     build, *others = recorded_trtexec.calls(tools)
     assert "--saveEngine=" in build
     load, *_, layers_call, first, second = others[-7:]

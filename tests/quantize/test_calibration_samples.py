@@ -18,17 +18,17 @@ def _split(count: int) -> TensorSplit:
 
 def _drawn(split: TensorSplit, count: int, seed: int = 0) -> list[int]:
     samples = CalibrationSamples(split, count, seed)
-    drawn = list(samples)
-    assert samples.check((1, 4, 4)) == len(drawn)
-    assert {(one.shape, one.dtype.name) for one in drawn} <= {((1, 1, 4, 4), "float32")}
-    assert all(np.ptp(one) == 0 for one in drawn)  # a crop would bring zeros in
-    return [int(one[0, 0, 0, 0]) for one in drawn]
+    values = list(samples)
+    assert samples.check((1, 4, 4)) == len(values)
+    assert {(one.shape, one.dtype.name) for one in values} <= {((1, 1, 4, 4), "float32")}
+    assert all(np.ptp(one) == 0 for one in values)  # a crop would bring zeros in
+    return [int(one[0, 0, 0, 0]) for one in values]
 
 
-@pytest.mark.parametrize(("there", "asked", "given"), [(100, 1, 1), (100, 33, 33), (100, 64, 64), (20, 64, 20)])
-def test_requested_number_of_samples_is_drawn_without_repetition(there: int, asked: int, given: int) -> None:
-    drawn = _drawn(_split(there), asked)
-    assert len(set(drawn)) == len(drawn) == given
+@pytest.mark.parametrize(("there", "requested", "inputs"), [(100, 1, 1), (100, 33, 33), (100, 64, 64), (20, 64, 20)])
+def test_requested_number_of_samples_is_drawn_without_repetition(there: int, requested: int, inputs: int) -> None:
+    samples = _drawn(_split(there), requested)
+    assert len(set(samples)) == len(samples) == inputs
 
 
 def test_the_seed_decides_which() -> None:

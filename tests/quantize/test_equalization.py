@@ -74,9 +74,9 @@ def test_equalization_aligns_ranges_and_keeps_the_function(between: str, groups:
         numpy_helper.to_array(next(one for one in equal.model.graph.initializer if one.name == name))
         for name in ("first.weight", "second.weight")
     )
-    made = np.abs(first).reshape(8, -1).max(1)
+    result = np.abs(first).reshape(8, -1).max(1)
     read = np.abs(second.reshape(groups, 8 // groups, 8 // groups, -1)).max((1, 3)).reshape(-1)
-    np.testing.assert_allclose(made, read, rtol=1e-2)
+    np.testing.assert_allclose(result, read, rtol=1e-2)
 
 
 @pytest.mark.parametrize("between", ["relu6", "sigmoid", "hard swish", "addition", "own square"])

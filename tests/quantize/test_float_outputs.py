@@ -70,21 +70,21 @@ def _check(network: nn.Module, got: np.ndarray, axis: int, *, error: float) -> N
         expected = network(_images()).numpy()
     scores = np.moveaxis(got, axis, -1)[..., 4:]
     assert len(np.unique(scores)) > 100
-    (found,) = parity.compare(expected, got, classes=False).outputs
-    assert found.channel_error < error
+    (result,) = parity.compare(expected, got, classes=False).outputs
+    assert result.channel_error < error
 
 
 @pytest.mark.parametrize("name", _JOINS)
 def test_scores_beside_boxes_keep_their_values_in_tflite(name: str, tmp_path: Path) -> None:
     axis, join = _JOINS[name]
     network = Detector(join)
-    made = _tflite(network, tmp_path)
-    assert {node.op for node in made.float_nodes} <= {"CONCATENATION", "RESHAPE", "TRANSPOSE", "STRIDED_SLICE"}
-    assert made.operators["CONV_2D"] == 4
+    result = _tflite(network, tmp_path)
+    assert {node.op for node in result.float_nodes} <= {"CONCATENATION", "RESHAPE", "TRANSPOSE", "STRIDED_SLICE"}
+    assert result.operators["CONV_2D"] == 4
     images = _images().numpy()
-    for predict in (litert.predictor(made.path), Interpreter(made.path).predict):
+    for predict in (litert.predictor(result.path), Interpreter(result.path).predict):
         _check(network, predict(images)[0], axis, error=0.05)
-    compared = host_comparison.compare(made.path, images[:8], classes=False)
+    compared = host_comparison.compare(result.path, images[:8], classes=False)
     assert compared.worst_steps <= 1
 
 
@@ -95,22 +95,22 @@ def test_scores_beside_boxes_keep_their_values_in_onnx(name: str, tmp_path: Path
     images = _images()
     source = export(network.eval(), (images[:1],), tmp_path / "m.onnx").path
     split = TensorSplit(images, torch.zeros(32, dtype=torch.long))
-    made = quantize_onnx(source, tmp_path / "int8.onnx", split, method="minmax")
-    assert len([name for name in made.quantized_nodes if "Conv" in name or "conv" in name]) == 4
-    _check(network, onnxruntime.predict(made.path, images.numpy())[0], axis, error=0.3)
+    result = quantize_onnx(source, tmp_path / "int8.onnx", split, method="minmax")
+    assert len([name for name in result.quantized_nodes if "Conv" in name or "conv" in name]) == 4
+    _check(network, onnxruntime.predict(result.path, images.numpy())[0], axis, error=0.3)
 
 
 def test_parts_of_like_range_are_joined_as_integers(tmp_path: Path) -> None:
-    made = _tflite(Detector(_JOINS["maps"][1], pixels=1), tmp_path)
-    assert [port.dtype for port in made.outputs] == ["int8"]
-    assert not made.float_nodes
+    result = _tflite(Detector(_JOINS["maps"][1], pixels=1), tmp_path)
+    assert [port.dtype for port in result.outputs] == ["int8"]
+    assert not result.float_nodes
 
 
 def test_the_difference_of_float_outputs_is_counted_in_steps_of_their_parts(tmp_path: Path) -> None:
     from edgeprune.backends.tflm.host_comparison import step_sizes
 
-    made = _tflite(Detector(_JOINS["maps"][1]), tmp_path)
-    (sizes,) = step_sizes(made.path)
+    result = _tflite(Detector(_JOINS["maps"][1]), tmp_path)
+    (sizes,) = step_sizes(result.path)
     assert sizes.shape == (1, 8, 8, 7)
     assert np.unique(sizes[..., 4:]).tolist() == [1 / 256]
     (boxes,) = np.unique(sizes[..., :4])
@@ -126,9 +126,9 @@ def test_one_scale_over_both_is_noticed() -> None:
         (reference, rounded, 2),
         (reference.transpose(0, 2, 1), rounded.transpose(0, 2, 1), 1),
     ):
-        found = parity.compare(expected, got, classes=False)
-        (output,) = found.outputs
-        assert found.relative_error < 0.01
+        result = parity.compare(expected, got, classes=False)
+        (output,) = result.outputs
+        assert result.relative_error < 0.01
         assert output.channel_error > 0.5
         assert output.channel >= 4
         assert output.dimension == dimension

@@ -19,8 +19,8 @@ def test_the_fewest_nodes_that_keep_the_budget_are_found_in_few_steps(needed: in
         tried.append(count)
         return 0.9 if count >= needed else 0.5
 
-    found = fewest(40, measured, quantized=0.4, lowest=0.8)
-    assert found == MixedPrecision(needed, 0.9, meets_budget=True)
+    result = fewest(40, measured, quantized=0.4, lowest=0.8)
+    assert result == MixedPrecision(needed, 0.9, meets_budget=True)
     assert len(tried) <= 6
 
 
@@ -42,15 +42,15 @@ def test_the_harmful_nodes_of_a_network_stay_float_and_the_budget_is_kept(tmp_pa
     source = write(unequal(trained()), tmp_path / "float.onnx")
     exact = accuracy(source)
     budget = AccuracyBudget(drop=0.01, float_accuracy=exact, accuracy=accuracy)
-    made = quantize(source, tmp_path / "int8.onnx", digits().train, budget=budget)
-    assert made.meets_budget
-    assert made.accuracy == accuracy(made.path) >= exact - 0.01
-    assert {"/depthwise/depthwise.0/Conv", "/pointwise/pointwise.0/Conv"} <= {node.name for node in made.float_nodes}
-    errors = [node.error for node in made.float_nodes]
+    result = quantize(source, tmp_path / "int8.onnx", digits().train, budget=budget)
+    assert result.meets_budget
+    assert result.accuracy == accuracy(result.path) >= exact - 0.01
+    assert {"/depthwise/depthwise.0/Conv", "/pointwise/pointwise.0/Conv"} <= {node.name for node in result.float_nodes}
+    errors = [node.error for node in result.float_nodes]
     assert errors == sorted(errors, reverse=True)
     assert min(errors) > 0
-    ran = executed(made.path, tmp_path)
-    assert ran["Conv"] + ran["FusedConv"] + ran["Gemm"] == len(made.float_nodes)
+    ran = executed(result.path, tmp_path)
+    assert ran["Conv"] + ran["FusedConv"] + ran["Gemm"] == len(result.float_nodes)
     assert ran["QLinearConv"] > 0
 
 
@@ -58,16 +58,16 @@ def test_the_harmful_nodes_of_a_network_stay_float_and_the_budget_is_kept(tmp_pa
 def test_unreachable_accuracy_budget_is_reported(tmp_path: Path) -> None:
     source = write(trained(), tmp_path / "float.onnx")
     budget = AccuracyBudget(drop=0.0, float_accuracy=1.5, accuracy=accuracy)
-    made = quantize(source, tmp_path / "int8.onnx", digits().train, budget=budget)
-    assert not made.meets_budget
-    assert made.accuracy == accuracy(made.path)
+    result = quantize(source, tmp_path / "int8.onnx", digits().train, budget=budget)
+    assert not result.meets_budget
+    assert result.accuracy == accuracy(result.path)
 
 
 @pytest.mark.long
 def test_a_budget_that_holds_leaves_every_node_quantized(tmp_path: Path) -> None:
     source = write(trained(), tmp_path / "float.onnx")
     budget = AccuracyBudget(drop=0.02, float_accuracy=accuracy(source), accuracy=accuracy)
-    made = quantize(source, tmp_path / "int8.onnx", digits().train, budget=budget)
+    result = quantize(source, tmp_path / "int8.onnx", digits().train, budget=budget)
     plain = quantize(source, tmp_path / "plain.onnx", digits().train)
-    assert (made.meets_budget, made.float_nodes) == (True, ())
-    assert made.path.read_bytes() == plain.path.read_bytes()
+    assert (result.meets_budget, result.float_nodes) == (True, ())
+    assert result.path.read_bytes() == plain.path.read_bytes()

@@ -45,9 +45,9 @@ def _facts(int8: PrecisionCandidate | None = _GOOD, ratio: LatencyRatio | None =
 def test_precision_is_decided_by_accuracy_and_speed(
     demand: Demand, int8: PrecisionCandidate | None, ratio: LatencyRatio | None, precision: Precision, reason: str
 ) -> None:
-    made = decide(demand, _facts(int8, ratio), accuracy_drop=0.005)
-    assert made.precision == precision
-    assert re.search(reason, made.reason), made.reason
+    result = decide(demand, _facts(int8, ratio), accuracy_drop=0.005)
+    assert result.precision == precision
+    assert re.search(reason, result.reason), result.reason
 
 
 def test_a_demand_that_costs_too_much_accuracy_misses_a_budget() -> None:
@@ -67,11 +67,11 @@ def test_a_drop_of_exactly_the_budget_is_within_it() -> None:
 
 
 def test_manifest_separates_measurement_and_reason() -> None:
-    made = decide("auto", _facts(), accuracy_drop=0.005)
-    assert made.evidence == "0.50x (0.48 to 0.53) the latency of float32, 1 ms after 2 ms"
+    result = decide("auto", _facts(), accuracy_drop=0.005)
+    assert result.evidence == "0.50x (0.48 to 0.53) the latency of float32, 1 ms after 2 ms"
     other = decide("auto", _facts(ratio=replace(_FASTER, value=0.6)), accuracy_drop=0.005)
-    assert other.reason == made.reason
-    assert other.evidence != made.evidence
+    assert other.reason == result.reason
+    assert other.evidence != result.evidence
 
 
 _FORMS: dict[Precision, PrecisionCandidate] = {
@@ -82,20 +82,20 @@ _FORMS: dict[Precision, PrecisionCandidate] = {
 
 
 def test_board_gets_every_precision_that_keeps_the_accuracy() -> None:
-    made = decide_for_board("auto", _FORMS, {}, accuracy_drop=0.005)
-    assert (made.precision, made.other_precisions) == ("float16", ("float32",))
-    assert made.reason.startswith(
+    result = decide_for_board("auto", _FORMS, {}, accuracy_drop=0.005)
+    assert (result.precision, result.other_precisions) == ("float16", ("float32",))
+    assert result.reason.startswith(
         "the board measures all that ships and keeps the fastest, which was not measured here ("
     )
-    assert re.search(r"int8: 80\.00%.*10\.00 points.*0\.50 points", made.reason)
-    made = decide_for_board("auto", {**_FORMS, "int8": _GOOD}, {}, accuracy_drop=0.005)
-    assert (made.precision, made.other_precisions) == ("int8", ("float32", "float16"))
+    assert re.search(r"int8: 80\.00%.*10\.00 points.*0\.50 points", result.reason)
+    result = decide_for_board("auto", {**_FORMS, "int8": _GOOD}, {}, accuracy_drop=0.005)
+    assert (result.precision, result.other_precisions) == ("int8", ("float32", "float16"))
 
 
 def test_board_gets_only_the_demanded_precision() -> None:
-    made = decide_for_board("float16", _FORMS, {}, accuracy_drop=0.005)
-    assert (made.precision, made.other_precisions) == ("float16", ())
-    assert made.reason.startswith("float16 is demanded (float32: 90.00%; float16: 90.00%; int8: 80.00%")
+    result = decide_for_board("float16", _FORMS, {}, accuracy_drop=0.005)
+    assert (result.precision, result.other_precisions) == ("float16", ())
+    assert result.reason.startswith("float16 is demanded (float32: 90.00%; float16: 90.00%; int8: 80.00%")
 
 
 def test_demanded_precision_that_loses_accuracy_or_is_missing_is_refused() -> None:
@@ -107,9 +107,9 @@ def test_demanded_precision_that_loses_accuracy_or_is_missing_is_refused() -> No
 
 def test_earlier_measurement_is_used() -> None:
     for ratio in (_SLOWER, _UNSURE, _FASTER):
-        made = decide("auto", replace(_facts(ratio=ratio), locked="faster"), accuracy_drop=0.005)
+        result = decide("auto", replace(_facts(ratio=ratio), locked="faster"), accuracy_drop=0.005)
         again = decide("auto", _facts(ratio=_FASTER), accuracy_drop=0.005)
-        assert (made.precision, made.reason) == (again.precision, again.reason)
+        assert (result.precision, result.reason) == (again.precision, again.reason)
     assert decide("auto", replace(_facts(), locked="slower"), accuracy_drop=0.005).precision == "float32"
     # It says nothing of the accuracy.
     assert decide("auto", replace(_facts(_BAD), locked="faster"), accuracy_drop=0.005).precision == "float32"

@@ -24,16 +24,18 @@ def test_int8_is_within_half_a_point_of_float_and_runs_on_integers(shared_data: 
     loaded = data.load(recipe.data.function, base=recipe.folder, folder=folder)
     model = network.load_model(recipe.model.factory, folder / "resnet56.safetensors", base=recipe.folder)
     source = export(model, network.example_inputs(recipe.model.input), tmp_path / "float.onnx").path
-    made = quantize(source, tmp_path / "int8.onnx", loaded.train, activations="uint8")
-    assert made.file_bytes < 0.3 * source.stat().st_size
-    ran = executed(made.path, tmp_path)
+    result = quantize(source, tmp_path / "int8.onnx", loaded.train, activations="uint8")
+    assert result.file_bytes < 0.3 * source.stat().st_size
+    ran = executed(result.path, tmp_path)
     assert (ran["QLinearConv"], ran["QLinearAdd"], ran["QGemm"]) == (55, 27, 1)
     assert (ran["QuantizeLinear"], ran["DequantizeLinear"]) == (3, 2)  # the input, and around two shortcuts
-    exact, quantized = (evaluate(path, loaded.validation).accuracy for path in (source, made.path))
+    exact, quantized = (evaluate(path, loaded.validation).accuracy for path in (source, result.path))
     assert quantized >= exact - 0.005
     inputs, labels = next(loaded.validation.batches(500))
-    found = compare_variants(
-        OnnxRuntimeSession(source).predict, {"int8": OnnxRuntimeSession(made.path).predict}, TensorSplit(inputs, labels)
+    actual = compare_variants(
+        OnnxRuntimeSession(source).predict,
+        {"int8": OnnxRuntimeSession(result.path).predict},
+        TensorSplit(inputs, labels),
     )["int8"]
-    assert found.parity.top1_agreement >= 0.98
-    assert found.parity.relative_error < 0.2
+    assert actual.parity.top1_agreement >= 0.98
+    assert actual.parity.relative_error < 0.2

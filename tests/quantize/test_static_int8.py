@@ -35,12 +35,12 @@ def _signature(path: Path) -> list[tuple[str, list[Any], str]]:
 def test_the_whole_network_runs_on_integers_and_keeps_its_accuracy(
     source: Path, tmp_path: Path, activations: Any
 ) -> None:
-    made = quantize(source, tmp_path / "int8.onnx", digits().train, activations=activations)
-    assert accuracy(made.path) >= accuracy(source) - 0.01
-    assert made.file_bytes == made.path.stat().st_size < source.stat().st_size
-    assert made.samples == 256
-    assert _signature(made.path) == _signature(source)
-    ran = executed(made.path, tmp_path)
+    result = quantize(source, tmp_path / "int8.onnx", digits().train, activations=activations)
+    assert accuracy(result.path) >= accuracy(source) - 0.01
+    assert result.file_bytes == result.path.stat().st_size < source.stat().st_size
+    assert result.samples == 256
+    assert _signature(result.path) == _signature(source)
+    ran = executed(result.path, tmp_path)
     integer = {
         "QLinearConv",
         "QLinearAdd",
@@ -107,18 +107,18 @@ def test_quantization_is_reproducible_in_other_processes(source: Path, tmp_path:
 
 def test_an_open_batch_stays_open(tmp_path: Path) -> None:
     source = write(trained(), tmp_path / "open.onnx", dynamic=True)
-    made = quantize(source, tmp_path / "int8.onnx", digits().train, samples=32)
-    assert _signature(made.path) == _signature(source)
-    assert accuracy(made.path) >= accuracy(source) - 0.02
+    result = quantize(source, tmp_path / "int8.onnx", digits().train, samples=32)
+    assert _signature(result.path) == _signature(source)
+    assert accuracy(result.path) >= accuracy(source) - 0.02
 
 
 class _Broken(TensorSplit):
     """One sample of the split is not a number."""
 
     def take(self, indices: torch.Tensor) -> torch.Tensor:
-        taken = super().take(indices).clone()
-        taken[indices == 5] = torch.nan
-        return taken
+        durations = super().take(indices).clone()
+        durations[indices == 5] = torch.nan
+        return durations
 
 
 def _split(kind: type[TensorSplit], *shape: int) -> TensorSplit:
@@ -143,20 +143,20 @@ def test_invalid_calibration_data_is_refused(
 
 
 def test_unquantizable_models_are_refused(source: Path, tmp_path: Path) -> None:
-    made = tmp_path / "int8.onnx"
+    result = tmp_path / "int8.onnx"
     train = digits().train
     with pytest.raises(ModelError, match=r"absent\.onnx"):
-        quantize(tmp_path / "absent.onnx", made, train)
+        quantize(tmp_path / "absent.onnx", result, train)
     with pytest.raises(ModelError, match=r"two\.onnx: .*\[2, 1, 8, 8\].*batch 1\b"):
-        quantize(write(trained(), tmp_path / "two.onnx", shape=(2, 1, 8, 8)), made, train)
+        quantize(write(trained(), tmp_path / "two.onnx", shape=(2, 1, 8, 8)), result, train)
     with pytest.raises(ModelError, match="Conv, MatMul"):
-        quantize(write(nn.Sequential(nn.ReLU(), nn.Flatten()), tmp_path / "none.onnx"), made, train)
+        quantize(write(nn.Sequential(nn.ReLU(), nn.Flatten()), tmp_path / "none.onnx"), result, train)
     with pytest.raises(InputError, match=r"'best'.*minmax, entropy, percentile"):
-        quantize(source, made, train, method="best")  # type: ignore[arg-type]
-    assert not made.exists()
-    quantize(source, made, train, samples=8)
+        quantize(source, result, train, method="best")  # type: ignore[arg-type]
+    assert not result.exists()
+    quantize(source, result, train, samples=8)
     with pytest.raises(ModelError, match=r"int8\.onnx"):
-        quantize(made, tmp_path / "again.onnx", train)
+        quantize(result, tmp_path / "again.onnx", train)
 
 
 @pytest.mark.parametrize("method", METHODS)

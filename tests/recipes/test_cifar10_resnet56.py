@@ -44,8 +44,8 @@ def _archive(path: Path, count: int, **changes: Any) -> None:
         "labels": (np.arange(count) % 10).astype(np.uint8),
         "classes": np.array([f"class {label}" for label in range(10)]),
     }
-    kept = {name: array for name, array in {**arrays, **changes}.items() if array is not None}
-    np.savez(path, **kept)
+    remaining = {name: array for name, array in {**arrays, **changes}.items() if array is not None}
+    np.savez(path, **remaining)
 
 
 @pytest.fixture(scope="module")

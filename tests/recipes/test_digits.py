@@ -56,5 +56,5 @@ def test_the_committed_weights_are_at_least_98_percent_right(recipe: Recipe, dig
 def test_training_images_are_shifted_and_the_others_are_not(digits: Data) -> None:
     plain = torch.cat([inputs for inputs, _ in digits.train.batches(2000)])
     augmented = torch.cat([inputs for inputs, _ in digits.train.batches(1083, rng_key=(0, 1))])
-    known = {image.numpy().tobytes() for image in plain}
-    assert sum(image.numpy().tobytes() not in known for image in augmented) > 500
+    available = {image.numpy().tobytes() for image in plain}
+    assert sum(image.numpy().tobytes() not in available for image in augmented) > 500

@@ -46,13 +46,13 @@ def test_without_batchnorm_nothing_changes() -> None:
 
 
 def test_the_result_follows_the_seed_alone() -> None:
-    found = []
+    results = []
     for seed in (1, 1, 2):
         model = _model()
         recalibrate(model, Samples.of(_split(), count=32, batch_size=16, seed=seed))
-        found.append(model[0].running_mean.clone())
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
+        results.append(model[0].running_mean.clone())
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
 
 
 def test_inputs_that_are_not_finite_are_refused() -> None:

@@ -17,13 +17,13 @@ def test_auto_follows_data_and_training() -> None:
 
 
 @pytest.mark.parametrize(
-    ("repair", "data", "told"),
+    ("repair", "data", "message"),
     [
         ("least_square", True, "'least_square'.*'auto', None,.* constants, bias"),
         (("bias", "least_squares"), True, "bias and least_squares"),
         (("recalibrate",), False, "repair: .*recalibrate.*data="),
     ],
 )
-def test_invalid_repair_method_is_refused(repair: str, data: bool, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_invalid_repair_method_is_refused(repair: str, data: bool, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         chosen_repairs(repair, data=data)

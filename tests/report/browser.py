@@ -30,7 +30,7 @@ _FLAGS = (
 
 def find() -> str | None:
     """The program, or None where there is none."""
-    return next((found for name in _NAMES if (found := shutil.which(name))), None)
+    return next((result for name in _NAMES if (result := shutil.which(name))), None)
 
 
 class Browser:
@@ -72,9 +72,9 @@ class Browser:
 
     def evaluate(self, expression: str) -> Any:
         """The value of some JavaScript in the page."""
-        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
 
     def screenshot(self, file: Path) -> None:
         """The whole page as PNG."""
@@ -114,18 +114,18 @@ class Browser:
         return json.loads(message)
 
     def _note(self, event: Any) -> None:
-        told = event.get("params", {})
+        output = event.get("params", {})
         match event.get("method"):
             case "Runtime.consoleAPICalled":
-                self.console.append(" ".join(str(argument.get("value")) for argument in told["args"]))
+                self.console.append(" ".join(str(argument.get("value")) for argument in output["args"]))
             case "Runtime.exceptionThrown":
-                self.console.append(str(told["exceptionDetails"].get("text")))
+                self.console.append(str(output["exceptionDetails"].get("text")))
             case "Log.entryAdded":
-                self.console.append(told["entry"]["text"])
+                self.console.append(output["entry"]["text"])
             case "Network.requestWillBeSent":
-                self.requests.append(told["request"]["url"])
+                self.requests.append(output["request"]["url"])
             case "Network.loadingFailed":
-                self.failures.append(str(told.get("errorText")))
+                self.failures.append(str(output.get("errorText")))
 
 
 @contextmanager

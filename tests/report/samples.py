@@ -195,10 +195,10 @@ def profile(name: str = "CPU", *, runs: int = 300, valid: bool = True) -> Profil
 
 
 def _model(blocks: np.ndarray) -> ModelProfile:
-    kept = tuple(tuple(block) for block in blocks.tolist())
+    remaining = tuple(tuple(block) for block in blocks.tolist())
     return ModelProfile(
         sha256="0" * 64,
-        latency_ms=LatencyFigures(**vars(latency_statistics.latency(kept))),
+        latency_ms=LatencyFigures(**vars(latency_statistics.latency(remaining))),
         first_ms=Figure(9.0),
         load_ms=Figure(20.0),
         peak_memory_bytes=Figure(20e6),
@@ -207,5 +207,5 @@ def _model(blocks: np.ndarray) -> ModelProfile:
         warm_up_runs=21,
         stable=True,
         threads=2,
-        blocks_ms=kept,
+        blocks_ms=remaining,
     )

@@ -26,21 +26,21 @@ def test_wilson_matches_scipy() -> None:
         assert wilson(correct / samples, samples) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
-@pytest.mark.parametrize(("lost", "gained"), [(0, 0), (1, 0), (5, 0), (6, 0), (3, 9), (12, 12), (4, 20)])
-def test_mcnemar_with_few_pairs_is_the_binomial_test(lost: int, gained: int) -> None:
-    expected = stats.binomtest(lost, lost + gained, 0.5).pvalue if lost + gained else 1.0
-    assert mcnemar(lost, gained) == mcnemar(gained, lost) == pytest.approx(expected)
+@pytest.mark.parametrize(("losses", "gained"), [(0, 0), (1, 0), (5, 0), (6, 0), (3, 9), (12, 12), (4, 20)])
+def test_mcnemar_with_few_pairs_is_the_binomial_test(losses: int, gained: int) -> None:
+    expected = stats.binomtest(losses, losses + gained, 0.5).pvalue if losses + gained else 1.0
+    assert mcnemar(losses, gained) == mcnemar(gained, losses) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("lost", "gained"), [(13, 12), (40, 12), (900, 1000)])
-def test_mcnemar_with_many_pairs_is_the_chi_squared_test(lost: int, gained: int) -> None:
-    assert mcnemar(lost, gained) == pytest.approx(stats.chi2.sf((lost - gained) ** 2 / (lost + gained), 1))
+@pytest.mark.parametrize(("losses", "gained"), [(13, 12), (40, 12), (900, 1000)])
+def test_mcnemar_with_many_pairs_is_the_chi_squared_test(losses: int, gained: int) -> None:
+    assert mcnemar(losses, gained) == pytest.approx(stats.chi2.sf((losses - gained) ** 2 / (losses + gained), 1))
 
 
 @pytest.mark.parametrize(
-    ("lost", "gained", "samples"), [(18, 0, 400), (30, 12, 400), (12, 30, 400), (0, 40, 90), (25, 25, 60)]
+    ("losses", "gained", "samples"), [(18, 0, 400), (30, 12, 400), (12, 30, 400), (0, 40, 90), (25, 25, 60)]
 )
-def test_paired_interval_holds_the_drops_that_a_score_test_accepts(lost: int, gained: int, samples: int) -> None:
+def test_paired_interval_holds_the_drops_that_a_score_test_accepts(losses: int, gained: int, samples: int) -> None:
     """The constrained maximum likelihood is found numerically here, in closed form there."""
 
     def score(drop: float) -> float:
@@ -48,7 +48,7 @@ def test_paired_interval_holds_the_drops_that_a_score_test_accepts(lost: int, ga
             cells = (gains + drop, gains, 1 - 2 * gains - drop)
             return -sum(
                 count * math.log(max(cell, 1e-300))
-                for count, cell in zip((lost, gained, samples - lost - gained), cells, strict=True)
+                for count, cell in zip((losses, gained, samples - losses - gained), cells, strict=True)
                 if count
             )
 
@@ -57,29 +57,29 @@ def test_paired_interval_holds_the_drops_that_a_score_test_accepts(lost: int, ga
             negative_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-12}
         ).x
         variance = 2 * gains + drop - drop * drop
-        return float(((lost - gained) / samples - drop) / math.sqrt(variance / samples))
+        return float(((losses - gained) / samples - drop) / math.sqrt(variance / samples))
 
-    low, high = paired_drop(lost, gained, samples)
+    low, high = paired_drop(losses, gained, samples)
     assert score(low) == pytest.approx(_Z, abs=1e-3)
     assert score(high) == pytest.approx(-_Z, abs=1e-3)
-    assert paired_drop(gained, lost, samples) == pytest.approx((-high, -low), abs=1e-9)
+    assert paired_drop(gained, losses, samples) == pytest.approx((-high, -low), abs=1e-9)
 
 
 def test_paired_interval_excludes_zero_only_if_mcnemar_rejects_it() -> None:
-    for lost in range(40):
-        for gained in range(lost + 1):
-            low, high = paired_drop(lost, gained, 400)
-            assert low <= (lost - gained) / 400 <= high
-            if abs(mcnemar(lost, gained) - 0.05) > 1e-6:
-                assert (low > 0) == (mcnemar(lost, gained) < 0.05), (lost, gained)
+    for losses in range(40):
+        for gained in range(losses + 1):
+            low, high = paired_drop(losses, gained, 400)
+            assert low <= (losses - gained) / 400 <= high
+            if abs(mcnemar(losses, gained) - 0.05) > 1e-6:
+                assert (low > 0) == (mcnemar(losses, gained) < 0.05), (losses, gained)
 
 
 def test_paired_interval_covers_the_true_drop() -> None:
     rng = np.random.default_rng(0)
-    for samples, lost, gained in ((400, 0.05, 0.005), (100, 0.1, 0.05), (355, 0.02, 0.01), (400, 0.005, 0.0)):
-        drawn = rng.multinomial(samples, [lost, gained, 1 - lost - gained], size=600)
-        ends = [paired_drop(int(one), int(other), samples) for one, other, _ in drawn]
-        assert np.mean([low <= lost - gained <= high for low, high in ends]) > 0.925
+    for samples, losses, gained in ((400, 0.05, 0.005), (100, 0.1, 0.05), (355, 0.02, 0.01), (400, 0.005, 0.0)):
+        page = rng.multinomial(samples, [losses, gained, 1 - losses - gained], size=600)
+        ends = [paired_drop(int(one), int(other), samples) for one, other, _ in page]
+        assert np.mean([low <= losses - gained <= high for low, high in ends]) > 0.925
 
 
 def test_identical_results_leave_what_so_few_samples_cannot_exclude() -> None:

@@ -72,11 +72,11 @@ def opened(request: pytest.FixtureRequest, chromium: Browser, tmp_path_factory: 
 
 
 def test_every_section_is_seen_and_the_page_is_quiet(opened: Browser) -> None:
-    seen = opened.evaluate(
+    calls = opened.evaluate(
         "[...document.querySelectorAll('section')].map(s => [s.id, s.getBoundingClientRect().height])"
     )
-    assert len(seen) == len(SECTIONS) - 2  # the samples are not for a microcontroller and compare no candidates
-    assert all(height > 60 for _, height in seen), seen
+    assert len(calls) == len(SECTIONS) - 2  # the samples are not for a microcontroller and compare no candidates
+    assert all(height > 60 for _, height in calls), calls
     assert opened.evaluate("document.scripts.length") == 0
     assert opened.evaluate("document.title") != "x"
     assert opened.console == []

@@ -13,16 +13,18 @@ def made(
     ships: str = "float32",
     *,
     architecture: str | None = None,
-    found: Profile | None = None,
+    result: Profile | None = None,
     predicted_ms: float | None = 7.0,
 ) -> FinishedBuild:
-    told: Manifest = manifest(predicted_latency_ms=predicted_ms).model_copy(
+    output: Manifest = manifest(predicted_latency_ms=predicted_ms).model_copy(
         update={
             "precision": PrecisionReport(shipped=ships, reason="", candidates={}),
             "platform": Platform(runtime="onnxruntime", architecture=architecture),
         }
     )
-    return FinishedBuild(told, found or profile(), (BudgetReport(name="macs", limit=5, value=9, margin=-4, ok=False),))
+    return FinishedBuild(
+        output, result or profile(), (BudgetReport(name="macs", limit=5, value=9, margin=-4, ok=False),)
+    )
 
 
 def line(outcome: BuildOutcome) -> dict[str, str]:
@@ -30,9 +32,9 @@ def line(outcome: BuildOutcome) -> dict[str, str]:
 
 
 def test_a_latency_says_where_it_comes_from() -> None:
-    shown = line(BuildOutcome("rpi", 4, "budget missed", made()))
-    assert shown["latency p50"].endswith(" ms, measured")
-    assert (shown["budgets"], shown["exit"], shown["accuracy"]) == ("0 of 1 kept", "4", "99.00 %")
+    output = line(BuildOutcome("rpi", 4, "budget missed", made()))
+    assert output["latency p50"].endswith(" ms, measured")
+    assert (output["budgets"], output["exit"], output["accuracy"]) == ("0 of 1 kept", "4", "99.00 %")
     assert line(BuildOutcome("rpi", finished=made(architecture="riscv64")))["latency p50"].endswith(
         " ms on this machine"
     )

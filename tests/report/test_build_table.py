@@ -58,43 +58,43 @@ def profile(memory: float | None = 20e6) -> Profile:
 
 
 def test_rows_that_were_measured_elsewhere_say_where() -> None:
-    told = build(accuracy=0.8910, file_bytes=1_620_000, predicted_latency_ms=30.0)
-    metrics = told.metrics.model_copy(
-        update={"dense": told.metrics.dense.model_copy(update={"predicted_latency_ms": 60.0})}
+    output = build(accuracy=0.8910, file_bytes=1_620_000, predicted_latency_ms=30.0)
+    metrics = output.metrics.model_copy(
+        update={"dense": output.metrics.dense.model_copy(update={"predicted_latency_ms": 60.0})}
     )
-    told = told.model_copy(
+    output = output.model_copy(
         update={"metrics": metrics, "platform": Platform(runtime="onnxruntime", architecture="aarch64")}
     )
     here = replace(profile(), device={**profile().device, "machine": "x86_64"})
-    found = {row.key: row for row in rows(told, here)}
-    measured = {key for key, row in found.items() if row.where}
-    assert measured == {key for key in found if key.startswith(("latency_ms", "peak_memory"))}
-    assert {found[key].where for key in measured} == {"this machine (x86_64)"}
-    assert "off by" not in found["predicted_latency_ms"].change  # predicted for the board, measured here
-    assert markdown(told, here).count("| this machine |") == len(measured)
-    assert not any(row.where for row in rows(told, replace(here, device={**here.device, "machine": "aarch64"})))
-    assert "on this machine" in markdown(told, here)
+    results = {row.key: row for row in rows(output, here)}
+    measured = {key for key, row in results.items() if row.where}
+    assert measured == {key for key in results if key.startswith(("latency_ms", "peak_memory"))}
+    assert {results[key].where for key in measured} == {"this machine (x86_64)"}
+    assert "off by" not in results["predicted_latency_ms"].change  # predicted for the board, measured here
+    assert markdown(output, here).count("| this machine |") == len(measured)
+    assert not any(row.where for row in rows(output, replace(here, device={**here.device, "machine": "aarch64"})))
+    assert "on this machine" in markdown(output, here)
     small = {name: model(0.038505 * one.latency_ms.p50, 21.5e6) for name, one in here.models.items()}
     narrow = io.StringIO()
-    Console(file=narrow, width=80).print(render(told, replace(here, models=small)))
+    Console(file=narrow, width=80).print(render(output, replace(here, models=small)))
     assert "…" not in narrow.getvalue()
 
 
 def test_rows_as_data() -> None:
-    found = {row.key: row for row in rows(build(accuracy=0.8910, file_bytes=1_620_000), profile())}
-    assert list(found) == [
+    results = {row.key: row for row in rows(build(accuracy=0.8910, file_bytes=1_620_000), profile())}
+    assert list(results) == [
         "macs", "params", "file_bytes", "accuracy", "shipped_accuracy",
         "latency_ms.p50", "latency_ms.p90", "latency_ms.p99", "latency_ms.min", "peak_memory_bytes",
     ]  # fmt: skip
-    assert found["macs"].ratio == pytest.approx(0.4997, abs=1e-4)
-    assert found["macs"].texts == ("125.5 M", "62.7 M")
-    assert found["file_bytes"].texts == ("3.431 MB", "1.62 MB")
-    assert (found["accuracy"].change, found["accuracy"].ratio) == ("-1.12 points", None)
-    assert found["shipped_accuracy"].change == "-1.14 points"
-    assert found["latency_ms.p50"].change == "0.75 (0.74 to 0.77)"
-    assert found["latency_ms.p99"].pruned == pytest.approx(2.25)
-    assert {row.kind for key, row in found.items() if key.startswith(("latency", "peak"))} == {"measured"}
-    assert {row.kind for key, row in found.items() if not key.startswith(("latency", "peak"))} == {"exact"}
+    assert results["macs"].ratio == pytest.approx(0.4997, abs=1e-4)
+    assert results["macs"].texts == ("125.5 M", "62.7 M")
+    assert results["file_bytes"].texts == ("3.431 MB", "1.62 MB")
+    assert (results["accuracy"].change, results["accuracy"].ratio) == ("-1.12 points", None)
+    assert results["shipped_accuracy"].change == "-1.14 points"
+    assert results["latency_ms.p50"].change == "0.75 (0.74 to 0.77)"
+    assert results["latency_ms.p99"].pruned == pytest.approx(2.25)
+    assert {row.kind for key, row in results.items() if key.startswith(("latency", "peak"))} == {"measured"}
+    assert {row.kind for key, row in results.items() if not key.startswith(("latency", "peak"))} == {"exact"}
 
 
 def test_unknown_values_have_no_row() -> None:
@@ -102,21 +102,21 @@ def test_unknown_values_have_no_row() -> None:
     assert "peak_memory_bytes" not in [row.key for row in rows(build(), profile(memory=None))]
     emulated = profile()
     models = {
-        name: replace(found, latency_ms=replace(found.latency_ms, kind="emulated"))
-        for name, found in emulated.models.items()
+        name: replace(results, latency_ms=replace(results.latency_ms, kind="emulated"))
+        for name, results in emulated.models.items()
     }
-    found = {row.key: row.kind for row in rows(build(), replace(emulated, models=models))}
-    assert (found["latency_ms.p50"], found["peak_memory_bytes"]) == ("emulated", "measured")
+    results = {row.key: row.kind for row in rows(build(), replace(emulated, models=models))}
+    assert (results["latency_ms.p50"], results["peak_memory_bytes"]) == ("emulated", "measured")
 
 
 def test_terminal_and_markdown_show_the_same() -> None:
     manifest = build(accuracy=0.8910, file_bytes=1_620_000)
     out = io.StringIO()
     Console(file=out, width=120, color_system=None).print(render(manifest, profile()))
-    shown, text = out.getvalue(), markdown(manifest, profile())
+    output, text = out.getvalue(), markdown(manifest, profile())
     for row in rows(manifest, profile()):
         for part in (row.name, *row.texts, row.change):
-            assert part in shown
+            assert part in output
             assert part in text
     for part in (
         "cifar10-resnet56 for host",
@@ -126,7 +126,7 @@ def test_terminal_and_markdown_show_the_same() -> None:
         "2 threads",
         "measured",
     ):
-        assert part in shown
+        assert part in output
         assert part in text
     assert "Latency" not in markdown(manifest)
     lines = [line for line in text.splitlines() if line.startswith("|")]

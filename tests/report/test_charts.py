@@ -25,11 +25,11 @@ def test_every_value_is_on_the_plot(low: float, span: float, value: float) -> No
 @given(low=_NUMBERS, span=st.floats(1e-2, 1e9))
 def test_ticks_are_few_round_and_within(low: float, span: float) -> None:
     axis = ChartAxis(low, low + span)
-    found = axis.ticks()
+    result = axis.ticks()
     slack = 1e-6 * max(abs(low), span)
-    assert 1 <= len(found) <= 6
-    assert found == sorted(found)
-    assert all(axis.low - slack <= tick <= axis.high + slack for tick in found)
+    assert 1 <= len(result) <= 6
+    assert result == sorted(result)
+    assert all(axis.low - slack <= tick <= axis.high + slack for tick in result)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_marks_are_short_and_drawn_once() -> None:
 
 
 def test_chart_has_title_and_description() -> None:
-    drawn = plot(
+    page = plot(
         "A < B",
         "rises & falls",
         None,
@@ -76,10 +76,10 @@ def test_chart_has_title_and_description() -> None:
         y=ChartAxis(0, 1),
         labels=[ChartLabel((90, 10), "right"), ChartLabel((10, 10), "left"), ChartLabel((50, 50), "amid", below=True)],
     )
-    assert "<title>A &lt; B</title><desc>rises &amp; falls</desc>" in drawn
-    assert 'role="img"' in drawn
-    assert len(re.findall(r'class="tick x"', drawn)) == 5
-    assert 'class="tick y"' not in drawn
-    assert 'style="right:10%;top:10%"' in drawn
-    assert 'class="label after above" style="left:10%' in drawn
-    assert 'class="label amid below"' in drawn
+    assert "<title>A &lt; B</title><desc>rises &amp; falls</desc>" in page
+    assert 'role="img"' in page
+    assert len(re.findall(r'class="tick x"', page)) == 5
+    assert 'class="tick y"' not in page
+    assert 'style="right:10%;top:10%"' in page
+    assert 'class="label after above" style="left:10%' in page
+    assert 'class="label amid below"' in page

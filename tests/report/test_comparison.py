@@ -80,8 +80,8 @@ def profile(seed: int = 0, pruned: float = 1.0, dense: float = 2.0, **device: st
     return Profile({**_DEVICE, **device}, {}, models, {})
 
 
-def side(name: str, told: Manifest | None = None, found: Profile | None = None) -> BundleContent:
-    return BundleContent(Path(name), told, None if found is None else found.to_json())
+def side(name: str, message: Manifest | None = None, result: Profile | None = None) -> BundleContent:
+    return BundleContent(Path(name), message, None if result is None else result.to_json())
 
 
 def compared(base: BundleContent, new: BundleContent, *rules: str) -> Comparison:
@@ -93,7 +93,7 @@ def directions(comparison: Comparison) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("shipped", "found", "key"),
+    ("shipped", "result", "key"),
     [
         ({"macs": 1200}, profile(1), "macs"),
         ({"file_bytes": 5000}, profile(1), "file_bytes"),
@@ -101,10 +101,10 @@ def directions(comparison: Comparison) -> dict[str, str]:
         ({}, profile(1, pruned=1.2), "latency_ms.p50"),
     ],
 )
-def test_a_planted_regression_is_the_only_one(shipped: dict[str, Any], found: Profile, key: str) -> None:
-    comparison = compared(side("base", manifest(), profile()), side("new", manifest(**shipped), found))
+def test_a_planted_regression_is_the_only_one(shipped: dict[str, Any], result: Profile, key: str) -> None:
+    comparison = compared(side("base", manifest(), profile()), side("new", manifest(**shipped), result))
     assert [change.key for change in comparison.failed] == [key]
-    back = compared(side("new", manifest(**shipped), found), side("base", manifest(), profile()))
+    back = compared(side("new", manifest(**shipped), result), side("base", manifest(), profile()))
     assert back.failed == ()
     assert directions(back)[key] == "better"
 
@@ -154,8 +154,8 @@ def test_interleaved_measurements_are_compared_as_pairs() -> None:
     after = manifest().model_copy(update={"files": {"model.onnx": FileEntry(sha256="2" * 64, bytes=4000)}})
 
     def p50(slower: float, seed: int, base: BundleContent = before, **how: Any) -> QuantityChange:
-        found = compared(base, side("new", after, in_turn(slower, seed=seed, **how)))
-        return next(change for change in found.changes if change.key == "latency_ms.p50")
+        result = compared(base, side("new", after, in_turn(slower, seed=seed, **how)))
+        return next(change for change in result.changes if change.key == "latency_ms.p50")
 
     for seed in range(40):
         assert p50(1.0, seed).direction == "noise"
@@ -163,8 +163,8 @@ def test_interleaved_measurements_are_compared_as_pairs() -> None:
         assert p50(0.9, seed).direction == "better"
     # Nothing else is asked for: neither the base's own measurement, nor a manifest.
     assert p50(1.06, 0, side("base", manifest())).failed
-    assert p50(1.06, 0, side("base", found=profile(pruned=0.1))).failed
-    alone = compared(side("base", manifest()), side("new", found=in_turn(1.06)))
+    assert p50(1.06, 0, side("base", result=profile(pruned=0.1))).failed
+    alone = compared(side("base", manifest()), side("new", result=in_turn(1.06)))
     assert alone.notes == ("Base and new were measured in alternating blocks on local:.",)
     assert "latency_ms.p50" in {change.key for change in alone.failed}
     # Another file than what the base ships is no base: its own measurement counts.
@@ -174,21 +174,21 @@ def test_interleaved_measurements_are_compared_as_pairs() -> None:
 def test_one_file_against_itself_is_two_measurements() -> None:
     """A build that changed nothing ships the same bytes."""
     same = replace(in_turn(1.2), models={"base": in_turn(1.2).models["base"], "pruned": model(9, 1.2, sha256="1")})
-    found = compared(side("base", manifest(), profile()), side("new", manifest(), same))
-    change = next(change for change in found.changes if change.key == "latency_ms.p50")
+    result = compared(side("base", manifest(), profile()), side("new", manifest(), same))
+    change = next(change for change in result.changes if change.key == "latency_ms.p50")
     assert change.base != change.new
 
 
 def test_blocks_that_drift_widen_the_interval() -> None:
     def interval(drift: float, blocks: int = 3) -> float:
         models = {"pruned": model(3, 1.0, drift=drift, blocks=blocks)}
-        found = compared(side("a", found=replace(profile(), models=models)), side("b", found=profile(1)))
-        change = next(change for change in found.changes if change.key == "latency_ms.p50")
+        result = compared(side("a", result=replace(profile(), models=models)), side("b", result=profile(1)))
+        change = next(change for change in result.changes if change.key == "latency_ms.p50")
         return change.high - change.low
 
     assert interval(0.1) > 2 * interval(0.005)
     one_block = replace(profile(), models={"pruned": model(3, 1.0, blocks=1)})
-    comparison = compared(side("a", found=one_block), side("b", found=profile(1, pruned=9.0)))
+    comparison = compared(side("a", result=one_block), side("b", result=profile(1, pruned=9.0)))
     assert directions(comparison)["latency_ms.p50"] == "not compared"
 
 
@@ -211,7 +211,7 @@ def test_rules_take_the_place_of_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("latency_ms.p50", "'latency_ms.p50'.*KEY:"),
         ("latency_ms.p50:5%", "'latency_ms.p50:5%'.*KEY:"),
@@ -221,8 +221,8 @@ def test_rules_take_the_place_of_the_defaults() -> None:
         ("macs:+5kB", "one of '%'"),
     ],
 )
-def test_invalid_rule_is_refused(text: str, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_invalid_rule_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         RegressionLimit.parse(text)
 
 
@@ -232,21 +232,21 @@ def test_bundles_of_different_recipes_are_refused() -> None:
         with pytest.raises(InputError, match=f"base .*{next(iter(change))} '.*new .*'"):
             compared(base, side("new", manifest().model_copy(update=change)))
     with pytest.raises(InputError, match="base and new "):
-        compared(side("base", manifest()), side("new", found=profile()))
+        compared(side("base", manifest()), side("new", result=profile()))
     with pytest.raises(InputError, match=r"a has the models .*b has "):
-        compared(side("a", found=profile()), side("b", found=replace(profile(), models={"m": model(1, 1.0)})))
+        compared(side("a", result=profile()), side("b", result=replace(profile(), models={"m": model(1, 1.0)})))
     with pytest.raises(InputError, match=r"--fail-on.*energy_mj:\+5%.*energy_mj"):
         compared(base, base, "energy_mj:+5%")
 
 
 def test_measurements_of_different_devices_or_kinds_are_not_compared() -> None:
-    base = side("base", found=profile())
+    base = side("base", result=profile())
     emulated = profile(1, pruned=9.0)
     models = {
-        name: replace(found, latency_ms=replace(found.latency_ms, kind="emulated"))
-        for name, found in emulated.models.items()
+        name: replace(by_name, latency_ms=replace(by_name.latency_ms, kind="emulated"))
+        for name, by_name in emulated.models.items()
     }
-    for new, told in (
+    for new, text in (
         (profile(1, pruned=9.0, cpu="Cortex-A76"), "cpu was Cortex-A72, is Cortex-A76"),
         (replace(emulated, models=models), "kind was measured, is emulated"),
         (
@@ -254,20 +254,20 @@ def test_measurements_of_different_devices_or_kinds_are_not_compared() -> None:
             "the new measurement is not valid: throttled",
         ),
     ):
-        comparison = compared(base, side("new", found=new))
-        found = {change.key: change for change in comparison.changes}
-        assert (found["latency_ms.p50"].direction, found["latency_ms.p50"].note) == ("not compared", told)
+        comparison = compared(base, side("new", result=new))
+        by_name = {change.key: change for change in comparison.changes}
+        assert (by_name["latency_ms.p50"].direction, by_name["latency_ms.p50"].note) == ("not compared", text)
         assert comparison.failed == ()
-        with pytest.raises(MeasurementError, match=rf"latency_ms\.p50 .*{told}"):
-            compared(base, side("new", found=new), "latency_ms.p50:+5%")
+        with pytest.raises(MeasurementError, match=rf"latency_ms\.p50 .*{text}"):
+            compared(base, side("new", result=new), "latency_ms.p50:+5%")
 
 
 def test_two_profiles_are_compared() -> None:
     both = replace(profile(), models={**profile().models, "int8": model(5, 0.5)})
-    found = directions(compared(side("a", found=both), side("b", found=both)))
-    assert found["latency_ms.p50"] == found["int8.latency_ms.p95"] == found["memory_bytes"] == "same"
-    assert not any(key.startswith("dense") for key in found)
-    assert compared(side("a", manifest(), profile()), side("b", found=profile(1))).changes
+    result = directions(compared(side("a", result=both), side("b", result=both)))
+    assert result["latency_ms.p50"] == result["int8.latency_ms.p95"] == result["memory_bytes"] == "same"
+    assert not any(key.startswith("dense") for key in result)
+    assert compared(side("a", manifest(), profile()), side("b", result=profile(1))).changes
 
 
 def test_every_output_format_has_the_same_verdict() -> None:
@@ -284,9 +284,9 @@ def test_every_output_format_has_the_same_verdict() -> None:
     assert (suite.get("failures"), suite.get("skipped")) == ("1", "7")
     assert [case.get("name") for case in suite if case.find("failure") is not None] == ["accuracy"]
     assert all(case.get("classname") == "digits for host" for case in suite)
-    told = json.loads(json.dumps(comparison_output.as_json(comparison), allow_nan=False))
-    assert told["failed"] == ["accuracy"]
-    assert {change["key"]: change["direction"] for change in told["changes"]} == directions(comparison)
+    values = json.loads(json.dumps(comparison_output.as_json(comparison), allow_nan=False))
+    assert values["failed"] == ["accuracy"]
+    assert {change["key"]: change["direction"] for change in values["changes"]} == directions(comparison)
     assert "accuracy went from 99.00 % to 90.00 % (−9.00 points" in comparison_output.sentence(
         comparison.failed[0], "accuracy"
     )
@@ -309,7 +309,7 @@ def test_what_a_microcontroller_needs_is_compared_without_a_profile() -> None:
     assert [change.key for change in comparison.failed] == ["arena_bytes"]
     assert {change.key: change.kind for change in comparison.changes}["flash_bytes"] == "estimated"
     with pytest.raises(InputError, match="base and new "):
-        compared(side("base", found=empty), side("new", found=empty))
+        compared(side("base", result=empty), side("new", result=empty))
 
 
 def results(correct: list[bool], split: str = "a") -> Evaluation:
@@ -318,9 +318,9 @@ def results(correct: list[bool], split: str = "a") -> Evaluation:
 
 def evaluated(name: str, correct: list[bool], *, split: str | None = "a", sha256: str = "1") -> BundleContent:
     """A bundle with results on each sample; ``split`` None: of a version that kept none."""
-    told = manifest(accuracy=sum(correct) / len(correct), samples=len(correct))
-    told = told.model_copy(update={"files": {"model.onnx": FileEntry(sha256=sha256 * 64, bytes=4000)}})
-    return replace(side(name, told), evaluation=None if split is None else results(correct, split))
+    output = manifest(accuracy=sum(correct) / len(correct), samples=len(correct))
+    output = output.model_copy(update={"files": {"model.onnx": FileEntry(sha256=sha256 * 64, bytes=4000)}})
+    return replace(side(name, output), evaluation=None if split is None else results(correct, split))
 
 
 def accuracy(comparison: Comparison) -> QuantityChange:
@@ -400,8 +400,8 @@ def test_a_latency_limit_inside_the_interval_is_undecided() -> None:
     new = side("new", manifest(), profile(1, pruned=1.2))
 
     def change(limit: str) -> QuantityChange:
-        found = compared(base, new, f"latency_ms.p50:+{limit}").changes
-        return next(one for one in found if one.key == "latency_ms.p50")
+        result = compared(base, new, f"latency_ms.p50:+{limit}").changes
+        return next(one for one in result if one.key == "latency_ms.p50")
 
     assert [change(limit).decision for limit in ("5%", "20%", "40%")] == ["failed", "undecided", "passed"]
     assert [change(limit).decision for limit in ("50us", "200us", "400us")] == ["failed", "undecided", "passed"]
@@ -415,12 +415,12 @@ def test_losses_of_batches_are_paired() -> None:
     before = [rng.lognormvariate(0, 1) for _ in range(30)]
 
     def with_losses(name: str, losses: list[float]) -> BundleContent:
-        told = manifest(accuracy=0.5, samples=1920)
-        shipped = told.metrics.shipped.model_copy(update={"accuracy": -sum(losses) / 30})
-        metrics = told.metrics.model_copy(update={"shipped": shipped})
-        told = told.model_copy(update={"metric": "-loss", "metrics": metrics})
-        found = Evaluation(split_sha256="a" * 64, samples=1920, losses=tuple(losses), batch_size=64)
-        return replace(side(name, told), evaluation=found)
+        output = manifest(accuracy=0.5, samples=1920)
+        shipped = output.metrics.shipped.model_copy(update={"accuracy": -sum(losses) / 30})
+        metrics = output.metrics.model_copy(update={"shipped": shipped})
+        output = output.model_copy(update={"metric": "-loss", "metrics": metrics})
+        result = Evaluation(split_sha256="a" * 64, samples=1920, losses=tuple(losses), batch_size=64)
+        return replace(side(name, output), evaluation=result)
 
     base = with_losses("base", before)
     noise = with_losses("new", [loss + rng.gauss(0, 0.01) for loss in before])
@@ -428,8 +428,8 @@ def test_losses_of_batches_are_paired() -> None:
     for new, expected in ((noise, "noise"), (worse, "worse")):
         files = {"model.onnx": FileEntry(sha256="2" * 64, bytes=4000)}
         assert new.manifest is not None
-        found = accuracy(compared(base, replace(new, manifest=new.manifest.model_copy(update={"files": files}))))
-        assert found.direction == expected
+        result = accuracy(compared(base, replace(new, manifest=new.manifest.model_copy(update={"files": files}))))
+        assert result.direction == expected
     assert accuracy(compared(base, worse, "accuracy:-0.05")).decision == "undecided"
     alone = replace(worse, evaluation=None)
     assert accuracy(compared(base, alone)).direction == "worse"  # by the values alone
@@ -441,10 +441,10 @@ def test_fractions_of_wrong_labels_are_paired_sample_by_sample() -> None:
     worse = [error + 0.01 + rng.gauss(0, 0.02) for error in before]
 
     def segmented(name: str, errors: list[float], sha256: str, split: str) -> BundleContent:
-        told = manifest(accuracy=1 - sum(errors) / 400, samples=400)
-        told = told.model_copy(update={"files": {"model.onnx": FileEntry(sha256=sha256 * 64, bytes=4000)}})
-        found = Evaluation(split_sha256=split * 64, samples=400, losses=tuple(errors), batch_size=1)
-        return replace(side(name, told), evaluation=found)
+        output = manifest(accuracy=1 - sum(errors) / 400, samples=400)
+        output = output.model_copy(update={"files": {"model.onnx": FileEntry(sha256=sha256 * 64, bytes=4000)}})
+        result = Evaluation(split_sha256=split * 64, samples=400, losses=tuple(errors), batch_size=1)
+        return replace(side(name, output), evaluation=result)
 
     base = segmented("base", before, "1", "a")
     paired = accuracy(compared(base, segmented("new", worse, "2", "a"), "accuracy:-0.5%"))

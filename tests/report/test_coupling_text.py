@@ -39,14 +39,14 @@ def chain(layers: int, reason: str = "output of the network") -> Coupling:
 
 def labels(picture: str) -> list[tuple[str, tuple[float, float, float, float]]]:
     """All text with the box it takes: left, top, right, bottom. A letter is 0.6 em wide in common monospaced fonts."""
-    found = []
+    results = []
     for element in ET.fromstring(picture.encode()).iter(f"{_SVG}text"):
         content = "".join(element.itertext())
         x, y, size = (float(element.attrib[name]) for name in ("x", "y", "font-size"))
         wide = 0.6 * size * len(content)
-        left = x - {"start": 0.0, "middle": wide / 2, "end": wide}[element.attrib["text-anchor"]]
-        found.append((content, (left, y - 0.75 * size, left + wide, y + 0.2 * size)))
-    return found
+        remaining = x - {"start": 0.0, "middle": wide / 2, "end": wide}[element.attrib["text-anchor"]]
+        results.append((content, (remaining, y - 0.75 * size, remaining + wide, y + 0.2 * size)))
+    return results
 
 
 def overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
@@ -58,8 +58,8 @@ def test_every_layer_and_group_is_drawn_once_and_no_text_overlaps(name: str) -> 
     coupling, units, _ = drawn(name)
     picture = svg(coupling, title=name, subtitle="what it is")
     root = ET.fromstring(picture.encode())
-    told = labels(picture)
-    contents = [content for content, _ in told]
+    output = labels(picture)
+    contents = [content for content, _ in output]
 
     assert [rail.name for rail in coupling.rails] == [group.name for group in units.groups]
     for layer in coupling.layers:
@@ -67,9 +67,11 @@ def test_every_layer_and_group_is_drawn_once_and_no_text_overlaps(name: str) -> 
     for number, rail in enumerate(coupling.rails, start=1):
         assert sum(content.startswith(f"{rail.name}, {rail.units:,} unit") for content in contents) == 1
         assert contents.count(str(number)) >= 2, "once on the rail, once in the legend"
-    assert [a for a, b in combinations(told, 2) if overlap(a[1], b[1]) and a[0]] == []
+    assert [a for a, b in combinations(output, 2) if overlap(a[1], b[1]) and a[0]] == []
     width, height = float(root.attrib["width"]), float(root.attrib["height"])
-    assert all(left >= 0 and top >= 0 and right <= width and bottom <= height for _, (left, top, right, bottom) in told)
+    assert all(
+        left >= 0 and top >= 0 and right <= width and bottom <= height for _, (left, top, right, bottom) in output
+    )
 
 
 @pytest.mark.parametrize("name", cases())
@@ -123,9 +125,9 @@ def test_frozen_groups_are_grey_and_tell_why() -> None:
 
 @pytest.mark.parametrize("layers", [1, 31, 130])
 def test_large_networks_stay_readable(layers: int) -> None:
-    told = labels(svg(chain(layers), title="chain"))
-    assert len(told) > 4 * layers
-    assert [(a[0], b[0]) for a, b in combinations(told, 2) if overlap(a[1], b[1])] == []
+    output = labels(svg(chain(layers), title="chain"))
+    assert len(output) > 4 * layers
+    assert [(a[0], b[0]) for a, b in combinations(output, 2) if overlap(a[1], b[1])] == []
 
 
 def test_rails_side_by_side_differ_in_colour_while_there_are_enough() -> None:

@@ -48,15 +48,15 @@ def _on_a_board() -> Manifest:
     return manifest(ok=False).model_copy(update={"microcontroller": board})
 
 
-def _shipped_with(accuracy: float, made: Manifest) -> Manifest:
-    dense = made.metrics.dense.model_copy(update={"accuracy": 0.93, "samples": 4000})
-    shipped = made.metrics.shipped.model_copy(update={"accuracy": accuracy, "samples": 4000})
-    metrics = made.metrics.model_copy(update={"dense": dense, "shipped": shipped})
-    return made.model_copy(update={"metrics": metrics, "pairs": None})
+def _shipped_with(accuracy: float, result: Manifest) -> Manifest:
+    dense = result.metrics.dense.model_copy(update={"accuracy": 0.93, "samples": 4000})
+    shipped = result.metrics.shipped.model_copy(update={"accuracy": accuracy, "samples": 4000})
+    metrics = result.metrics.model_copy(update={"dense": dense, "shipped": shipped})
+    return result.model_copy(update={"metrics": metrics, "pairs": None})
 
 
-def _tiles(made: Manifest) -> list[str]:
-    tiles = report_page.render(made, facts()).partition('class="tiles">')[2].partition("</ul>")[0]
+def _tiles(result: Manifest) -> list[str]:
+    tiles = report_page.render(result, facts()).partition('class="tiles">')[2].partition("</ul>")[0]
     return tiles.split("<li>")[1:]
 
 
@@ -78,12 +78,12 @@ def test_significant_loss_of_accuracy_is_red() -> None:
 
 def test_valid_figures_that_vary_come_with_advice() -> None:
     def compare_with_limit(variation: float) -> str:
-        made = profile()
+        result = profile()
         models = {
             name: replace(model, latency_ms=replace(model.latency_ms, variation=variation))
-            for name, model in made.models.items()
+            for name, model in result.models.items()
         }
-        (note,) = (note for note in profile_output.notes(replace(made, models=models)) if note.startswith("Valid"))
+        (note,) = (note for note in profile_output.notes(replace(result, models=models)) if note.startswith("Valid"))
         return note
 
     assert "rely" not in compare_with_limit(0.05)

@@ -38,9 +38,9 @@ def read(markup: str) -> _Reader:
 @pytest.mark.long
 @given(text=_SAYS_NO_CONTROLS, value=_SAYS_NO_CONTROLS)
 def test_text_is_escaped_for_a_browser(text: str, value: str) -> None:
-    found = read(element("p", text, title=value))
-    assert found.tags == [("p", {"title": value})]
-    assert found.data == text
+    result = read(element("p", text, title=value))
+    assert result.tags == [("p", {"title": value})]
+    assert result.data == text
 
 
 def test_script_element_is_escaped() -> None:
@@ -50,9 +50,9 @@ def test_script_element_is_escaped() -> None:
 
 @pytest.mark.parametrize("bad", ["\x00", "\x1b", "\x7f", "\ud800", "\uffff", "\ufdd0"])
 def test_characters_that_html_has_not_are_replaced(bad: str) -> None:
-    made = element("p", f"a{bad}b", title=bad)
-    assert made == '<p title="\ufffd">a\ufffdb</p>'
-    made.encode()
+    result = element("p", f"a{bad}b", title=bad)
+    assert result == '<p title="\ufffd">a\ufffdb</p>'
+    result.encode()
 
 
 def test_markup_stays_and_anything_nested_is_joined() -> None:
@@ -61,6 +61,6 @@ def test_markup_stays_and_anything_nested_is_joined() -> None:
 
 
 def test_attributes_are_named_as_in_python() -> None:
-    made = element("a", class_="x", aria_label="y", hidden=True, open=False, id=None, x=0.123456789, rows=3)
-    assert made == '<a class="x" aria-label="y" hidden x="0.123457" rows="3"></a>'
+    result = element("a", class_="x", aria_label="y", hidden=True, open=False, id=None, x=0.123456789, rows=3)
+    assert result == '<a class="x" aria-label="y" hidden x="0.123457" rows="3"></a>'
     assert element("meta", name="x") == '<meta name="x">'

@@ -51,43 +51,43 @@ class _Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
-def outline(drawn: str) -> _Outline:
-    found = _Outline()
-    found.feed(drawn)
-    found.close()
-    assert found.open == []
-    return found
+def outline(page: str) -> _Outline:
+    result = _Outline()
+    result.feed(page)
+    result.close()
+    assert result.open == []
+    return result
 
 
 def bundle(folder: Path, name: str = "net") -> Path:
     """A bundle as far as a report looks at it."""
-    told = manifest(name).model_dump(mode="json") | {"profile": {"path": "profile.json"}}
-    (folder / "manifest.json").write_text(json.dumps(told))
+    output = manifest(name).model_dump(mode="json") | {"profile": {"path": "profile.json"}}
+    (folder / "manifest.json").write_text(json.dumps(output))
     (folder / "report.json").write_text(facts(name).to_json())
     (folder / "profile.json").write_text(profile(name).to_json())
     return folder
 
 
 def test_every_section_is_there_and_linked() -> None:
-    drawn = report_page.render(manifest(), facts(), profile())
-    assert tuple(outline(drawn).sections) == _SECTIONS
-    assert re.findall(r'<a href="#(\w+)"', drawn) == list(_SECTIONS)
+    page = report_page.render(manifest(), facts(), profile())
+    assert tuple(outline(page).sections) == _SECTIONS
+    assert re.findall(r'<a href="#(\w+)"', page) == list(_SECTIONS)
     for name in _SECTIONS:
-        assert f'aria-labelledby="{name}-title"' in drawn
-        assert f'<h2 id="{name}-title">' in drawn
+        assert f'aria-labelledby="{name}-title"' in page
+        assert f'<h2 id="{name}-title">' in page
 
 
 @pytest.mark.parametrize("name", ["net", _HOSTILE])
 def test_page_has_no_scripts_and_no_external_resources(name: str) -> None:
-    drawn = report_page.render(manifest(name), facts(name), profile(name))
-    found = outline(drawn)
-    assert not found.tags & {"script", "img", "iframe", "object", "embed", "base", "form", "foreignobject", "use"}
-    assert not [key for key, _ in found.attributes if key.startswith("on") or key in ("src", "srcset", "xlink:href")]
-    assert all(value.startswith(("#", "data:")) for key, value in found.attributes if key == "href")
-    assert not re.search(r"@import|url\(", drawn)
-    assert "default-src 'none'" in drawn.replace("&#x27;", "'")
-    assert "\x00" not in drawn
-    assert drawn.count("<style>") == drawn.count("</style>") == 1
+    page = report_page.render(manifest(name), facts(name), profile(name))
+    result = outline(page)
+    assert not result.tags & {"script", "img", "iframe", "object", "embed", "base", "form", "foreignobject", "use"}
+    assert not [key for key, _ in result.attributes if key.startswith("on") or key in ("src", "srcset", "xlink:href")]
+    assert all(value.startswith(("#", "data:")) for key, value in result.attributes if key == "href")
+    assert not re.search(r"@import|url\(", page)
+    assert "default-src 'none'" in page.replace("&#x27;", "'")
+    assert "\x00" not in page
+    assert page.count("<style>") == page.count("</style>") == 1
 
 
 def test_hostile_names_change_no_structure() -> None:
@@ -97,10 +97,10 @@ def test_hostile_names_change_no_structure() -> None:
 
 
 def test_numbers_carry_units_and_say_where_they_come_from() -> None:
-    drawn = report_page.render(manifest(), facts(), profile())
-    for told in ("62.7 M", "452.3 kB", "−1.14 points", "89.10 %", "0.500×", "1.25 ms"):
-        assert told in drawn, told
-    for told in (
+    page = report_page.render(manifest(), facts(), profile())
+    for text in ("62.7 M", "452.3 kB", "−1.14 points", "89.10 %", "0.500×", "1.25 ms"):
+        assert text in page, text
+    for text in (
         "fisher scores",
         "global selection",
         "latency p95",
@@ -109,39 +109,39 @@ def test_numbers_carry_units_and_say_where_they_come_from() -> None:
         "clock 1500 MHz",
         "int8 is faster, says net",
     ):
-        assert told in drawn, told
+        assert text in page, text
     for kind in ("exact", "measured", "estimated"):
-        assert f'class="kind {kind}">{kind}<' in drawn
-    assert "No float16: no layer in float16" in drawn
-    assert "output of layer" in drawn
+        assert f'class="kind {kind}">{kind}<' in page
+    assert "No float16: no layer in float16" in page
+    assert "output of layer" in page
 
 
 def test_the_verdict_is_in_words() -> None:
-    kept, missed = (report_page.render(manifest(ok=ok), facts(), profile()) for ok in (True, False))
-    assert "✓ all budgets kept" in kept
-    assert "missed" not in kept
+    remaining, missed = (report_page.render(manifest(ok=ok), facts(), profile()) for ok in (True, False))
+    assert "✓ all budgets kept" in remaining
+    assert "missed" not in remaining
     assert "✗ missed: latency_ms.p95" in missed
 
 
 def test_page_without_a_profile_has_no_latencies() -> None:
-    drawn = report_page.render(manifest(), facts(), None)
-    assert tuple(outline(drawn).sections) == _SECTIONS
-    assert "Nothing was measured." in drawn
-    assert "No device reported the memory of the process." in drawn
-    assert "latency on" not in drawn
+    page = report_page.render(manifest(), facts(), None)
+    assert tuple(outline(page).sections) == _SECTIONS
+    assert "Nothing was measured." in page
+    assert "No device reported the memory of the process." in page
+    assert "latency on" not in page
 
 
 def test_device_state_is_shown() -> None:
-    drawn = report_page.render(manifest(), facts(), profile("Cortex"))
-    for told in (
+    page = report_page.render(manifest(), facts(), profile("Cortex"))
+    for text in (
         "These figures may be used",
         "dense 1.2 %, int8 3.0 % (at most 10 % is allowed)",
         "int8 on 32 samples",
     ):
-        assert told in drawn, told
-    for told in ("3 layers take 1 ms; the slowest is conv, 0.5 ms", "soft temperature limit", "1400 MHz", "energy, mJ"):
-        assert told in drawn, told
-    assert "reported no layer times" not in drawn
+        assert text in page, text
+    for text in ("3 layers take 1 ms; the slowest is conv, 0.5 ms", "soft temperature limit", "1400 MHz", "energy, mJ"):
+        assert text in page, text
+    assert "reported no layer times" not in page
     judged = profile("Cortex").validity
     assert judged is not None
     free = dataclasses.replace(profile("Cortex"), validity=dataclasses.replace(judged, noise_limit=None))
@@ -162,9 +162,9 @@ def test_measurement_on_another_device_is_an_estimate() -> None:
     assert "latency" in tiles(report_page.render(there, facts(), here))
 
 
-def tiles(drawn: str) -> str:
+def tiles(page: str) -> str:
     """The headline figures of a page."""
-    return drawn.partition('class="tiles"')[2].partition("</ul>")[0]
+    return page.partition('class="tiles"')[2].partition("</ul>")[0]
 
 
 def test_an_emulated_latency_is_no_headline() -> None:
@@ -172,8 +172,8 @@ def test_an_emulated_latency_is_no_headline() -> None:
         name: dataclasses.replace(model, latency_ms=dataclasses.replace(model.latency_ms, kind="emulated"))
         for name, model in profile().models.items()
     }
-    drawn = report_page.render(manifest(), facts(), dataclasses.replace(profile(), models=emulated))
-    assert "latency" not in tiles(drawn)
+    page = report_page.render(manifest(), facts(), dataclasses.replace(profile(), models=emulated))
+    assert "latency" not in tiles(page)
 
 
 def test_the_dense_network_of_an_earlier_profile_is_shown_with_its_device() -> None:
@@ -184,17 +184,17 @@ def test_the_dense_network_of_an_earlier_profile_is_shown_with_its_device() -> N
         models={"int8": profile().models["int8"]},
         ratios={},
     )
-    told = manifest().model_copy(update={"platform": Platform(runtime="onnxruntime", architecture="aarch64")})
-    drawn = report_page.render(told, facts(), board.with_reference(built))
-    assert "latency on ssh://pi@kitchen" in tiles(drawn)
-    assert "\N{MULTIPLICATION SIGN}" not in tiles(drawn).partition("latency on")[2]  # no ratio across machines
-    assert "Comparison with the dense network" in drawn
-    assert "Latency, median, on this machine (x86_64)" in drawn
+    output = manifest().model_copy(update={"platform": Platform(runtime="onnxruntime", architecture="aarch64")})
+    page = report_page.render(output, facts(), board.with_reference(built))
+    assert "latency on ssh://pi@kitchen" in tiles(page)
+    assert "\N{MULTIPLICATION SIGN}" not in tiles(page).partition("latency on")[2]  # no ratio across machines
+    assert "Comparison with the dense network" in page
+    assert "Latency, median, on this machine (x86_64)" in page
     # On one device the earlier ratio is that of the headline.
     same = dataclasses.replace(board, device={**board.device, "fingerprint": "f"})
     assert (
         "\N{MULTIPLICATION SIGN}"
-        in tiles(report_page.render(told, facts(), same.with_reference(built))).partition("latency on")[2]
+        in tiles(report_page.render(output, facts(), same.with_reference(built))).partition("latency on")[2]
     )
 
 
@@ -202,21 +202,21 @@ def test_unknown_device_state_is_omitted() -> None:
     whole = profile()
     models = {name: dataclasses.replace(model, layers=None, energy_mj=None) for name, model in whole.models.items()}
     bare = dataclasses.replace(whole, models=models, environment=None, validity=None)
-    drawn = report_page.render(manifest(), facts(), bare)
-    assert "The device reported no layer times." in drawn
-    for told in ("energy", "may be used", "State of the device"):
-        assert told not in drawn, told
+    page = report_page.render(manifest(), facts(), bare)
+    assert "The device reported no layer times." in page
+    for text in ("energy", "may be used", "State of the device"):
+        assert text not in page, text
 
 
 @pytest.mark.parametrize("names", [("int8",), ("dense", "int8"), ("pruned",), ("dense", "pruned")])
 def test_a_device_may_have_run_some_of_the_models(names: tuple[str, ...]) -> None:
     whole = profile()
     some = dataclasses.replace(whole, models={name: whole.models[name] for name in names}, ratios={})
-    drawn = report_page.render(manifest(), facts(), some)
-    assert tuple(outline(drawn).sections) == _SECTIONS
-    assert "latency on local:" in drawn
-    assert ("Latency, median, on local:" in drawn) == ("dense" in names)
-    assert ("local:, in float32" in drawn) == (names == ("dense", "pruned"))
+    page = report_page.render(manifest(), facts(), some)
+    assert tuple(outline(page).sections) == _SECTIONS
+    assert "latency on local:" in page
+    assert ("Latency, median, on local:" in page) == ("dense" in names)
+    assert ("local:, in float32" in page) == (names == ("dense", "pruned"))
 
 
 def test_one_shot_without_training_without_scores() -> None:
@@ -228,15 +228,15 @@ def test_one_shot_without_training_without_scores() -> None:
             "sensitivity": None,
         }
     )  # fmt: skip
-    drawn = report_page.render(manifest(), bare, profile())
-    assert tuple(outline(drawn).sections) == _SECTIONS
-    for told in (
+    page = report_page.render(manifest(), bare, profile())
+    assert tuple(outline(page).sections) == _SECTIONS
+    for text in (
         "everything was removed in one step",
         "not trained after pruning",
         "does not score units",
         "has no activations",
     ):
-        assert told in drawn, told
+        assert text in page, text
 
 
 def test_scores_of_zero_and_below() -> None:
@@ -260,8 +260,8 @@ def test_every_group_frozen() -> None:
 
 def test_a_large_network_stays_small_and_quick() -> None:
     started = time.process_time()
-    drawn = report_page.render(manifest(), facts(layers=200, units=512, rounds=20), profile(runs=2000))
-    assert len(drawn.encode()) < 2_000_000
+    page = report_page.render(manifest(), facts(layers=200, units=512, rounds=20), profile(runs=2000))
+    assert len(page.encode()) < 2_000_000
     assert time.process_time() - started < 60  # hangs nowhere; it takes about a second
 
 
@@ -271,7 +271,7 @@ def test_facts_are_read_back_as_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "build the bundle again"),
         ("no", "is not a report"),
@@ -281,20 +281,20 @@ def test_facts_are_read_back_as_written(tmp_path: Path) -> None:
         ('{"schema": 2}', "settings"),
     ],
 )
-def test_a_damaged_report_file_is_named(tmp_path: Path, content: str | None, told: str) -> None:
+def test_a_damaged_report_file_is_named(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / "report.json").write_text(content)
     with pytest.raises(BundleError, match=r"report\.json") as raised:
         ReportData.load(tmp_path)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_the_command_draws_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = bundle(tmp_path)
     assert run(["report", str(folder), "--json"]) == 0
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    values: dict[str, Any] = json.loads(capsys.readouterr().out)
     written = (folder / "report.html").read_bytes()
-    assert told == {"report": str(folder / "report.html"), "bytes": len(written)}
+    assert values == {"report": str(folder / "report.html"), "bytes": len(written)}
     assert written.decode() == report_page.of_bundle(folder)
     assert Measurements.load(folder).files["report.html"].sha256 == hashlib.sha256(written).hexdigest()
     assert run(["report", str(folder), "--output", str(tmp_path / "elsewhere.html")]) == 0
@@ -352,10 +352,10 @@ def test_values_that_no_report_can_show_end_with_3(tmp_path: Path, file: str, pa
 
 
 def test_sensitivity_section_shows_curves_and_selection() -> None:
-    drawn = report_page.render(manifest(), facts(layers=2, units=16), None)
-    assert "Increase of the loss on 119 validation samples" in drawn
-    assert "each chart goes from 0 to 0.24 on a square-root scale" in drawn  # 12 of 16 units at 0.02 each
-    assert "without 12 of 16 units the loss increases by 0.12" in drawn
-    assert "<strong>layer0</strong> −50 %" in drawn
+    page = report_page.render(manifest(), facts(layers=2, units=16), None)
+    assert "Increase of the loss on 119 validation samples" in page
+    assert "each chart goes from 0 to 0.24 on a square-root scale" in page  # 12 of 16 units at 0.02 each
+    assert "without 12 of 16 units the loss increases by 0.12" in page
+    assert "<strong>layer0</strong> −50 %" in page
     without = report_page.render(manifest(), facts().model_copy(update={"sensitivity": None}), None)
     assert "The sensitivity was not measured." in without

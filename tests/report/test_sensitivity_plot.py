@@ -15,11 +15,13 @@ from edgeprune.selection.sensitivity_scan import RATIOS, GroupSensitivity, ScanP
 
 def _measured(groups: int, *, accuracy: float | None = 0.9, name: str = "layer{}.conv1") -> SensitivityScan:
     def point(at: int, ratio: float) -> ScanPoint:
-        left = None if accuracy is None else accuracy * (1 - ratio * at / groups)
-        return ScanPoint(ratio, round(16 * (1 - ratio)), 0.01 * ratio * (1 + at), 0.5 + ratio * at, left)
+        remaining = None if accuracy is None else accuracy * (1 - ratio * at / groups)
+        return ScanPoint(ratio, round(16 * (1 - ratio)), 0.01 * ratio * (1 + at), 0.5 + ratio * at, remaining)
 
-    found = [GroupSensitivity(name.format(at), 16, tuple(point(at, ratio) for ratio in RATIOS)) for at in range(groups)]
-    return SensitivityScan(256, 0.5, accuracy, tuple(found))
+    results = [
+        GroupSensitivity(name.format(at), 16, tuple(point(at, ratio) for ratio in RATIOS)) for at in range(groups)
+    ]
+    return SensitivityScan(256, 0.5, accuracy, tuple(results))
 
 
 def _scores(measured: SensitivityScan, factor: float = 1.0) -> dict[str, list[float]]:

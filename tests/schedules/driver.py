@@ -39,7 +39,7 @@ def drive(
     lr: float = 0.05,
     batch_size: int = 64,
     seed: int = 0,
-    seen: Callable[[int, int, nn.Module], None] | None = None,
+    calls: Callable[[int, int, nn.Module], None] | None = None,
     stop: tuple[int, int] | None = None,
     resume: list[Moment] | None = None,
 ) -> list[Moment]:
@@ -92,8 +92,8 @@ def drive(
             hook.before_update(step)
             optimizer.step()
             hook.after_update(step)
-            if seen is not None:
-                seen(number, step, session.model)
+            if calls is not None:
+                calls(number, step, session.model)
             if stop == (number, step):
                 return [*moments, _moment(number, step, session, hook)]
         moments.append(_moment(number, updates - 1, session, hook))

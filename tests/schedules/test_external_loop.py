@@ -88,10 +88,10 @@ def test_momentum_equals_that_of_zeroed_units(maker: Callable[[nn.Module], torch
     def hold() -> None:
         for name, parameter in dense.named_parameters():
             for dim, index in pruning.plan.kept_indices.get(name, {}).items():
-                gone = torch.ones(parameter.shape[dim], dtype=torch.bool)
-                gone[index] = False
+                removed = torch.ones(parameter.shape[dim], dtype=torch.bool)
+                removed[index] = False
                 for tensor in (parameter.data, *(it for it in masked.state[parameter].values() if it.ndim)):
-                    tensor.index_fill_(dim, gone.nonzero().flatten(), 0)
+                    tensor.index_fill_(dim, removed.nonzero().flatten(), 0)
 
     hold()
     for expected, loss in zip(_train(dense, masked, 5, begin=5), got[5:], strict=True):
@@ -235,12 +235,12 @@ def test_cycled_settings_of_a_scheduler_restart() -> None:
     model = small()
     optimizer = _sgd(model)
     scheduler = OneCycleLR(optimizer, 0.05, total_steps=_STEPS // 2 + 1)
-    seen = []
+    calls = []
     with _attach(ep.schedules.Iterative(rounds=2), model, optimizer, loop=LoopOptions(scheduler=scheduler)):
         for _ in _train(model, optimizer, _STEPS):
-            seen.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]))
+            calls.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]))
             scheduler.step()
-    assert seen[: _STEPS // 2] == seen[_STEPS // 2 :]
+    assert calls[: _STEPS // 2] == calls[_STEPS // 2 :]
 
 
 def test_plateau_scheduler_restarts() -> None:
@@ -273,17 +273,17 @@ def test_interrupted_loop_resumes_bit_for_bit(schedule: Schedule, stop: int) -> 
 
     model = small()
     optimizer = _sgd(model)
-    kept = io.BytesIO()
+    remaining = io.BytesIO()
     with attach(model, optimizer) as pruning:
         want = []
         for loss in _train(model, optimizer, _STEPS):
             want.append(loss)
             if pruning.step == stop:
                 parts = {"model": model, "optimizer": optimizer, "pruning": pruning}
-                torch.save({name: part.state_dict() for name, part in parts.items()}, kept)
+                torch.save({name: part.state_dict() for name, part in parts.items()}, remaining)
 
-    kept.seek(0)
-    state = torch.load(kept, weights_only=True)
+    remaining.seek(0)
+    state = torch.load(remaining, weights_only=True)
     again = small()
     optimizer = _sgd(again)
     with attach(again, optimizer) as pruning:
@@ -335,21 +335,21 @@ class Watching(Schedule):
         self.seen: list[tuple[str, int]] = []
 
     def run(self, session: PruningSession) -> Iterator[Phase]:
-        told = self.seen
+        output = self.seen
 
         class Told(Hook):
             def begin(self, steps: int) -> None:
-                told.append(("begin", steps))
+                output.append(("begin", steps))
 
             def before_update(self, step: int) -> None:
                 assert session.model.get_parameter("stem.weight").grad is not None
-                told.append(("before", step))
+                output.append(("before", step))
 
             def after_update(self, step: int) -> None:
-                told.append(("after", step))
+                output.append(("after", step))
 
             def end(self) -> None:
-                told.append(("end", 0))
+                output.append(("end", 0))
 
         yield Phase(fraction=0.5, hook=Told())
         session.prune()
@@ -416,7 +416,7 @@ def test_auto_means_one_selection_and_any_number_of_channels() -> None:
         pass
     explicit = small()
     options = ep.PruneOptions(criterion="l2", selection="global", align=1)
-    with _attach(ep.schedules.OneShot(), explicit, _sgd(explicit), options=options) as wanted:
+    with _attach(ep.schedules.OneShot(), explicit, _sgd(explicit), options=options) as expected:
         pass
-    assert pruning.plan == wanted.plan
+    assert pruning.plan == expected.plan
     assert pruning.plan.origin["select"]["name"] == "global"

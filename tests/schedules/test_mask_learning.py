@@ -143,12 +143,12 @@ def test_the_policy_spends_no_more_evaluations_than_it_has(evaluations: int) -> 
 
 
 def test_the_policy_is_rewarded_on_some_samples_where_that_is_quicker() -> None:
-    session, asked = _session(), []
+    session, requested = _session(), []
     session.evaluate = lambda _model: pytest.fail("it was asked for all of the validation data")
-    session.reward = lambda _model, samples: asked.append(samples) or float(len(asked))
+    session.reward = lambda _model, samples: requested.append(samples) or float(len(requested))
     options = {"agent": "policy", "evaluations": 4, "samples": 7}
     drive(create("mask_learning", options), session, split(), 20, batch_size=16)
-    assert asked == [7] * 4
+    assert requested == [7] * 4
 
 
 def _attach(agent: str, model: nn.Module, optimizer: torch.optim.Optimizer, **options: Any) -> ExternalLoop:
@@ -201,13 +201,13 @@ def _end_of_masks(agent: str, *, taken_back: bool) -> dict[str, Tensor]:
     hook.begin(6)
     optimizer = torch.optim.SGD(model.train().parameters(), lr=0.05)
     for step in (0, 1, 2, 3, 4, 5):
-        kept = copy.deepcopy((model.state_dict(), hook.state_dict()))
+        remaining = copy.deepcopy((model.state_dict(), hook.state_dict()))
         for again in range(2 if taken_back and step == 3 else 1):
             if again:
-                model.load_state_dict(kept[0])
+                model.load_state_dict(remaining[0])
                 hook.begin(6)
-                model.load_state_dict(kept[0])
-                hook.load_state_dict(kept[1])
+                model.load_state_dict(remaining[0])
+                hook.load_state_dict(remaining[1])
             inputs, labels = _BATCHES[step % 4]
             optimizer.zero_grad()
             functional.cross_entropy(model(inputs), labels).backward()

@@ -83,13 +83,13 @@ def _trained() -> Small:
 @pytest.mark.long
 @pytest.mark.parametrize("kind", _SHRINKING)
 def test_less_is_left_than_without_the_penalty(kind: str) -> None:
-    left = []
+    remaining = []
     for strength in (1e-9, 2.0):
         session = _session()
         hook = _SHRINKING[kind](session, strength)
         drive(Under(hook), session, split(), 30, batch_size=16)
-        left.append(hook.lengths()[session.units.prunable].sum())
-    assert left[1] < 0.8 * left[0]
+        remaining.append(hook.lengths()[session.units.prunable].sum())
+    assert remaining[1] < 0.8 * remaining[0]
 
 
 def test_scales_lose_the_same_each_and_end_at_zero() -> None:
@@ -109,10 +109,10 @@ def test_emphasis_shifts_the_penalty_to_weak_units() -> None:
     with torch.no_grad():
         weight.copy_(before)
     _alone(ScalePenalty(session, 0.01, _alike(session), 1.0, emphasis=4.0), steps=1)
-    lost = before - weight.detach()
-    assert float(lost[0] / lost[-1]) == pytest.approx(16, rel=1e-2)
-    torch.testing.assert_close(lost, lost.sort(descending=True).values)
-    assert float(lost.mean()) == pytest.approx(0.01, rel=1e-3)
+    losses = before - weight.detach()
+    assert float(losses[0] / losses[-1]) == pytest.approx(16, rel=1e-2)
+    torch.testing.assert_close(losses, losses.sort(descending=True).values)
+    assert float(losses.mean()) == pytest.approx(0.01, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["l1", "group_lasso"])
@@ -262,9 +262,9 @@ def test_dead_units_are_removed_first(schedule: Schedule) -> None:
         model.conv1.weight[useless] *= 0.5
     session = _session(model)
     drive(schedule, session, split(), 60, lr=1e-3, batch_size=16)
-    gone = set(range(12)) - set(session.kept_indices()["conv2.weight"][1].tolist())
-    assert gone
-    assert gone <= set(useless) or set(useless) <= gone
+    removed = set(range(12)) - set(session.kept_indices()["conv2.weight"][1].tolist())
+    assert removed
+    assert removed <= set(useless) or set(useless) <= removed
 
 
 @pytest.mark.long
@@ -299,10 +299,10 @@ def test_hard_gates_are_closed_as_often_as_they_should_be() -> None:
     gated = hook.gates.gated
     with torch.no_grad():
         hook.learned.fill_(-1.0)
-    drawn = torch.stack([hook.draw(step) for step in range(400)])[:, gated]
-    assert float((drawn > 0).float().mean()) == pytest.approx(float(hook.opened().detach()[0]), abs=0.02)
-    assert drawn.min() == 0
-    assert drawn.max() == 1
+    samples = torch.stack([hook.draw(step) for step in range(400)])[:, gated]
+    assert float((samples > 0).float().mean()) == pytest.approx(float(hook.opened().detach()[0]), abs=0.02)
+    assert samples.min() == 0
+    assert samples.max() == 1
 
 
 def test_noise_is_as_large_as_the_rate_that_was_learned() -> None:
@@ -311,9 +311,9 @@ def test_noise_is_as_large_as_the_rate_that_was_learned() -> None:
     hook.begin(10)
     with torch.no_grad():
         hook.learned.fill_(-2.0)
-    drawn = torch.stack([hook.draw(step) for step in range(400)])
-    assert float(drawn.mean()) == pytest.approx(1.0, abs=0.02)
-    assert float(drawn.var()) == pytest.approx(float(torch.tensor(-2.0).exp()), rel=0.05)
+    samples = torch.stack([hook.draw(step) for step in range(400)])
+    assert float(samples.mean()) == pytest.approx(1.0, abs=0.02)
+    assert float(samples.var()) == pytest.approx(float(torch.tensor(-2.0).exp()), rel=0.05)
 
 
 @pytest.mark.parametrize(

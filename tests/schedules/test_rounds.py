@@ -48,17 +48,17 @@ def _walk(
     schedule: Schedule, session: PruningSession, train: Callable[[int], None] = lambda _number: None
 ) -> list[tuple[Phase, dict[str, Tensor], int]]:
     """For each phase the weights and the MACs it begins with; ``train`` then stands for its steps."""
-    seen = []
+    calls = []
     for number, phase in enumerate(schedule.run(session)):
-        seen.append((phase, {name: it.clone() for name, it in session.model.state_dict().items()}, _macs(session)))
+        calls.append((phase, {name: it.clone() for name, it in session.model.state_dict().items()}, _macs(session)))
         train(number)
-    return seen
+    return calls
 
 
 def _sliced(session: PruningSession, dense: dict[str, Tensor]) -> dict[str, Tensor]:
     """What is left of the ``dense`` weights."""
-    kept = session.kept_indices()
-    return {name: slice_tensor(tensor, kept.get(name, {})) for name, tensor in dense.items()}
+    remaining = session.kept_indices()
+    return {name: slice_tensor(tensor, remaining.get(name, {})) for name, tensor in dense.items()}
 
 
 def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -90,9 +90,9 @@ def _shaken(session: PruningSession) -> Callable[[int], None]:
 def test_rounds_keep_to_their_path(options: dict[str, Any], shares: list[float]) -> None:
     session = _session(macs=0.25)
     dense = _macs(session)
-    seen = _walk(create("iterative", options), session)
-    assert [phase.rate for phase, *_ in seen] == [(0.0, 1.0)] * len(shares)
-    for (_, _, macs), share in zip(seen, shares, strict=True):
+    calls = _walk(create("iterative", options), session)
+    assert [phase.rate for phase, *_ in calls] == [(0.0, 1.0)] * len(shares)
+    for (_, _, macs), share in zip(calls, shares, strict=True):
         assert share - 0.08 < macs / dense <= share
 
 
@@ -100,17 +100,17 @@ def test_rewound_weights_are_those_of_early_training() -> None:
     early = small(seed=1).state_dict()
     session = _session(rewind_weights=early)
     schedule = create("weight_rewinding", {"rewind": 0.25, "rounds": 2})
-    seen = []
+    calls = []
 
     def train(number: int) -> None:
         assert _equal(session.model.state_dict(), _sliced(session, early))
         assert session.optimizer is not None
         assert not session.optimizer.state, "momentum of other weights"
         _shaken(session)(number)
-        seen.append(number)
+        calls.append(number)
 
     phases = [phase for phase, *_ in _walk(schedule, session, train)]
-    assert seen == [0, 1]
+    assert calls == [0, 1]
     assert [(phase.fraction, phase.rate) for phase in phases] == [(0.5, (0.25, 1.0))] * 2
 
 
@@ -170,22 +170,22 @@ def test_random_widths_keep_a_fraction_of_each_group() -> None:
 def test_ticket_rewinds_to_early_weights() -> None:
     session = _session(macs=0.25)
     dense = _macs(session)
-    seen = _walk(create("lottery_ticket", {"rounds": 2, "rewind": 0.25}), session, _shaken(session))
-    early = seen[1][1]  # what the second phase begins with
-    assert _equal(seen[3][1], _sliced(session, early))
-    assert not _equal(seen[3][1], _sliced(session, seen[0][1]))
-    assert [macs / dense <= share for (_, _, macs), share in zip(seen[2:], (0.5, 0.25), strict=True)] == [True] * 2
-    assert seen[0][2] == seen[1][2] == dense
+    calls = _walk(create("lottery_ticket", {"rounds": 2, "rewind": 0.25}), session, _shaken(session))
+    early = calls[1][1]  # what the second phase begins with
+    assert _equal(calls[3][1], _sliced(session, early))
+    assert not _equal(calls[3][1], _sliced(session, calls[0][1]))
+    assert [macs / dense <= share for (_, _, macs), share in zip(calls[2:], (0.5, 0.25), strict=True)] == [True] * 2
+    assert calls[0][2] == calls[1][2] == dense
     one = 1 / (0.25 + 3 * 0.75)
-    assert [phase.rate for phase, *_ in seen] == [(0.0, 0.25), *[(0.25, 1.0)] * 3]
-    assert [phase.fraction for phase, *_ in seen] == pytest.approx([one * 0.25, *[one * 0.75] * 3])
+    assert [phase.rate for phase, *_ in calls] == [(0.0, 0.25), *[(0.25, 1.0)] * 3]
+    assert [phase.fraction for phase, *_ in calls] == pytest.approx([one * 0.25, *[one * 0.75] * 3])
 
 
 def test_ticket_rewinds_to_initial_weights() -> None:
     session = _session()
-    seen = _walk(create("lottery_ticket", {"rounds": 1, "rewind": 0.0}), session, _shaken(session))
-    assert len(seen) == 2
-    assert _equal(seen[1][1], _sliced(session, seen[0][1]))
+    calls = _walk(create("lottery_ticket", {"rounds": 1, "rewind": 0.0}), session, _shaken(session))
+    assert len(calls) == 2
+    assert _equal(calls[1][1], _sliced(session, calls[0][1]))
 
 
 @pytest.mark.long
@@ -228,9 +228,9 @@ def test_the_best_of_several_draws_is_removed(best: int) -> None:
         phase.hook.end()
     assert shares == pytest.approx([0.15, 0.15, 0.7])
     assert not torch.equal(*closed)
-    gone = torch.ones(12, dtype=torch.bool)
-    gone[session.kept_indices().get("conv2.weight", {}).get(1, torch.arange(12))] = False
-    assert torch.equal(gone, closed[best])
+    removed = torch.ones(12, dtype=torch.bool)
+    removed[session.kept_indices().get("conv2.weight", {}).get(1, torch.arange(12))] = False
+    assert torch.equal(removed, closed[best])
     assert _equal(session.model.state_dict(), _sliced(session, dense))
 
 

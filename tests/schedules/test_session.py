@@ -42,12 +42,12 @@ def test_session_loss_is_the_mean_over_samples() -> None:
 
 
 def test_selection_repeats_until_measured_limits_hold() -> None:
-    asked: list[int] = []
+    requested: list[int] = []
 
     def measured(model: nn.Module, units: Units, removed: Tensor) -> dict[str, float]:
         cost = cost_model("macs", units, model)
         cost.remove(removed)
-        asked.append(round(cost.total()))
+        requested.append(round(cost.total()))
         return {"macs": 1.3 * cost.total()}  # more than the model knows
 
     def session(measure: Callable[[nn.Module, Units, Tensor], dict[str, float]] | None) -> PruningSession:
@@ -59,6 +59,6 @@ def test_selection_repeats_until_measured_limits_hold() -> None:
     dense = cost_model("macs", plain.units, plain.model)
     limit = 0.5 * dense.total()
     dense.remove(plain.choose(plain.score()))
-    assert asked[0] == round(dense.total())
-    assert 1.3 * asked[0] > limit >= 1.3 * asked[-1]
-    assert len(asked) > 1
+    assert requested[0] == round(dense.total())
+    assert 1.3 * requested[0] > limit >= 1.3 * requested[-1]
+    assert len(requested) > 1

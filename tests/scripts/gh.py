@@ -38,17 +38,17 @@ def field(text: str, *, convert: bool) -> tuple[str, Any]:
     return name, int(value) if convert and re.fullmatch(r"-?\d+", value) else value
 
 
-def check_types(query: str, given: dict[str, Any]) -> None:
+def check_types(query: str, inputs: dict[str, Any]) -> None:
     """Variables have the declared GraphQL types; those that are not nullable are there."""
     python = {"String": str, "ID": str, "Int": int}
     for name, kind, required in re.findall(r"\$(\w+): (\w+)(!?)[,)]", query):
-        value = given.get(name)
+        value = inputs.get(name)
         if (value is None and required) or (value is not None and type(value) is not python[kind]):
             fail(f"Variable ${name} of type {kind}{required} was provided invalid value")
 
 
-def page(state: dict[str, Any], given: dict[str, Any], after: str | None) -> dict[str, Any]:
-    if (given["owner"], given["name"], given["pull"]) != ("owner", "name", 12):
+def page(state: dict[str, Any], inputs: dict[str, Any], after: str | None) -> dict[str, Any]:
+    if (inputs["owner"], inputs["name"], inputs["pull"]) != ("owner", "name", 12):
         fail("Could not resolve to a PullRequest")
     start = int(after or 0)
     chosen = state["comments"][start : start + _PAGE]
@@ -83,32 +83,32 @@ def main() -> None:
     options = parser.parse_args()
     place = Path(os.environ["STATE"])
     state = json.loads(place.read_text())
-    given = dict(field(text, convert=False) for text in options.f) | dict(
+    values = dict(field(text, convert=False) for text in options.f) | dict(
         field(text, convert=True) for text in options.F
     )
-    if len(given.get("body", "")) > _MOST_CHARACTERS:
+    if len(values.get("body", "")) > _MOST_CHARACTERS:
         fail("Body is too long (maximum is 65536 characters) (HTTP 422)")
-    query = given.pop("query", "")
-    check_types(query, given)
+    query = values.pop("query", "")
+    check_types(query, values)
     if options.endpoint == "graphql" and query.startswith("query"):
         if "list" in state.get("fail", []):
             fail("HTTP 502")
         after = None
         while True:
-            answer = page(state, given, after)
+            answer = page(state, values, after)
             show(answer, options.jq, silent=options.silent)
             info = answer["data"]["repository"]["pullRequest"]["comments"]["pageInfo"]
             if not (options.paginate and info["hasNextPage"]):
                 return
             after = info["endCursor"]
     if options.endpoint == "graphql" and "updateIssueComment(" in query:
-        found = next((one for one in state["comments"] if one["id"] == given["id"]), None)
-        if found is None:
+        result = next((one for one in state["comments"] if one["id"] == values["id"]), None)
+        if result is None:
             fail("Could not resolve to a node")
-        found["body"] = given["body"]
+        result["body"] = values["body"]
     elif (options.method, options.endpoint) == ("POST", "repos/owner/name/issues/12/comments"):
         state["comments"].append(
-            {"id": f"IC_{len(state['comments'])}", "author": state["viewer"], "body": given["body"]}
+            {"id": f"IC_{len(state['comments'])}", "author": state["viewer"], "body": values["body"]}
         )
     else:
         fail("HTTP 404")

@@ -68,12 +68,12 @@ def test_case_name_has_its_options() -> None:
 
 
 def test_schedules_from_scratch_also_run_with_the_dense_training_steps() -> None:
-    wanted = list(Bench("digits").wanted(["one_shot", "retrain*", "at_init criterion=snip"], [0.1], [3]))
-    assert {row["seed"] for row in wanted} == {3}
-    found: dict[str, list[tuple[int, int]]] = {}
-    for row in wanted:
-        found.setdefault(row["case"], []).append((row["steps"], row["dense_steps"]))
-    assert found == {
+    expected = list(Bench("digits").wanted(["one_shot", "retrain*", "at_init criterion=snip"], [0.1], [3]))
+    assert {row["seed"] for row in expected} == {3}
+    results: dict[str, list[tuple[int, int]]] = {}
+    for row in expected:
+        results.setdefault(row["case"], []).append((row["steps"], row["dense_steps"]))
+    assert results == {
         "one_shot": [(640, 1280)],
         "retrain_from_scratch": [(640, 1280)],
         BASELINE: [(640, 0), (1920, 0)],
@@ -171,8 +171,8 @@ def test_the_first_images_are_those_of_the_split() -> None:
     assert len(first) == 12
     read = torch.cat([inputs for inputs, _ in first.batches(4)])
     assert torch.equal(read, split.images[:12])
-    rest = torch.cat([inputs for inputs, _ in first.batches(4, start=1)])
-    assert torch.equal(rest, split.images[4:12])
+    remainder = torch.cat([inputs for inputs, _ in first.batches(4, start=1)])
+    assert torch.equal(remainder, split.images[4:12])
 
 
 @pytest.mark.parametrize("name", ["one_shot", "at_init criterion=snip", BASELINE, "weight_rewinding"])
@@ -203,13 +203,13 @@ def test_early_weights_are_on_the_way_from_fresh_ones() -> None:
 
 
 def test_settings_of_every_table_reach_the_recipe() -> None:
-    made = {case: bench_finetuning.recipe_of(case, 0.4, 3, 7) for case in bench_finetuning.CASES}
-    assert {(one.seed, one.training.epochs, one.budget.macs) for one in made.values()} == {(7, 3, 0.4)}
-    assert made["refitted-fisher"].prune.criterion == "fisher"
-    assert made["refitted"].prune.repair == ("constants", "least_squares")
-    assert made["half-alpha"].prune.selection_options == {"alpha": 0.5}
-    assert made["distilled-t2"].training.distillation.temperature == 2.0
-    assert not Teacher.is_enabled(made["plain"].training)
+    results = {case: bench_finetuning.recipe_of(case, 0.4, 3, 7) for case in bench_finetuning.CASES}
+    assert {(one.seed, one.training.epochs, one.budget.macs) for one in results.values()} == {(7, 3, 0.4)}
+    assert results["refitted-fisher"].prune.criterion == "fisher"
+    assert results["refitted"].prune.repair == ("constants", "least_squares")
+    assert results["half-alpha"].prune.selection_options == {"alpha": 0.5}
+    assert results["distilled-t2"].training.distillation.temperature == 2.0
+    assert not Teacher.is_enabled(results["plain"].training)
 
 
 @pytest.mark.long

@@ -106,32 +106,32 @@ def test_a_journal_of_other_settings_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_finetuned_is_measured_for_each_seed_and_budget() -> None:
-    wanted = bench_selection._wanted(_arguments(criteria=["l2"], peers=["fpgm"]))
-    pruned = {case for case in wanted if case.variant.tool != "dense"}
+    expected = bench_selection._wanted(_arguments(criteria=["l2"], peers=["fpgm"]))
+    pruned = {case for case in expected if case.variant.tool != "dense"}
     assert {(case.seed, case.budget) for case in pruned} == {(s, b) for s in (0, 1, 2) for b in (0.7, 0.5)}
     assert {(case.variant.method, case.variant.scope) for case in pruned} == {
         ("l2", "inner"), ("l2", "whole"), ("fpgm", "inner"),
     }  # fmt: skip
-    for case, measures in wanted.items():
+    for case, measures in expected.items():
         ours = case.variant.tool == "edgeprune"
         states = {"raw", "recalibrated", "finetuned"} | ({"repaired"} if ours else set())
         assert measures == ({"raw"} if case == DENSE else states)
 
 
 def test_two_lists_of_cases_share_what_they_have_in_common() -> None:
-    wanted = bench_selection._wanted(_arguments(cases=["all-criteria", "finetuned"], seeds=[0], latency=True))
-    methods = {case.variant.method for case, measures in wanted.items() if "finetuned" in measures}
+    expected = bench_selection._wanted(_arguments(cases=["all-criteria", "finetuned"], seeds=[0], latency=True))
+    methods = {case.variant.method for case, measures in expected.items() if "finetuned" in measures}
     assert methods == {"l2", USUAL.method}
-    assert {case.variant.method for case in wanted} >= {"random", "lamp", "taylor", "bn_scale"}
-    assert {case.budget for case, measures in wanted.items() if "latency_ratio" in measures} == {0.5}
+    assert {case.variant.method for case in expected} >= {"random", "lamp", "taylor", "bn_scale"}
+    assert {case.budget for case, measures in expected.items() if "latency_ratio" in measures} == {0.5}
 
 
 def test_the_selection_and_its_options_are_part_of_the_case() -> None:
-    wanted = bench_selection._wanted(_arguments(criteria=["l2"], peers=[], option=["alpha=0"], repair="none"))
-    variants = {case.variant for case in wanted if case != DENSE}
+    expected = bench_selection._wanted(_arguments(criteria=["l2"], peers=[], option=["alpha=0"], repair="none"))
+    variants = {case.variant for case in expected if case != DENSE}
     assert [json.loads(variant.options)["alpha"] for variant in variants] == [0, 0]
     assert {label(variant) for variant in variants} == {f"`l2`, {s}, alpha 0, no refit" for s in ("inner", "whole")}
-    assert all("repaired" not in measures for measures in wanted.values())
+    assert all("repaired" not in measures for measures in expected.values())
 
 
 def test_label_has_non_default_settings() -> None:

@@ -58,12 +58,12 @@ def much_faster(bundle: Path, folder: Path) -> None:
     """
     shutil.copytree(bundle, folder)
     path = folder / "profile.json"
-    told = json.loads(path.read_text())
-    for model in (model for name, model in told["models"].items() if name != "dense"):
+    values = json.loads(path.read_text())
+    for model in (model for name, model in values["models"].items() if name != "dense"):
         median = model["latency_ms"]["p50"] / 1000
         model["blocks_ms"] = [[median] * len(block) for block in model["blocks_ms"]]
         model["latency_ms"] |= dict.fromkeys(("p50", "p90", "p95", "p99", "min", "mean"), median)
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(values))
     measured = Measurements.load(folder)
     entry = FileEntry(sha256=sha256(path), bytes=path.stat().st_size)
     measured = measured.model_copy(update={"files": {**measured.files, "profile.json": entry}})
@@ -153,8 +153,8 @@ def test_ci_script_reports_failed_target_and_missed_budget(tmp_path: Path) -> No
     ended = steps.run(TARGETS="host hots")
     assert ended.returncode == 3
     assert "did you mean 'host'" in ended.stderr
-    given = {"COMMENT": "cat > posted.md", "UPLOAD": "cp -t nowhere"}  # which ends with 1
-    ended = steps.run(TARGETS="host", BUILD="--epochs 0 --budget file_bytes=100B", **given)
+    options = {"COMMENT": "cat > posted.md", "UPLOAD": "cp -t nowhere"}  # which ends with 1
+    ended = steps.run(TARGETS="host", BUILD="--epochs 0 --budget file_bytes=100B", **options)
     assert ended.returncode == 4
     assert "file_bytes is " in ended.stderr
     assert "nowhere" in ended.stderr

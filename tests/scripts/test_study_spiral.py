@@ -154,11 +154,11 @@ def test_compensation_adds_the_mean_of_what_is_gone_to_the_bias(points: Points) 
     assert isinstance(first, nn.Linear)
     assert isinstance(second, nn.Linear)
     pruned = prune(model, points, "random", compensated=True, seed=3, layers=["0"])
-    gone = torch.ones(50, dtype=torch.bool)
-    gone[pruned.plan.kept_indices[WEIGHTS[0]][0]] = False
+    removed = torch.ones(50, dtype=torch.bool)
+    removed[pruned.plan.kept_indices[WEIGHTS[0]][0]] = False
     with torch.no_grad():
         mean = torch.relu(first(points.inputs)).mean(0)
-        expected = second.bias + second.weight[:, gone] @ mean[gone]
+        expected = second.bias + second.weight[:, removed] @ mean[removed]
     torch.testing.assert_close(pruned.model.state_dict()["2.bias"], expected, rtol=0, atol=1e-5)
 
 

@@ -99,13 +99,13 @@ def _combinations(problem: Problem) -> list[tuple[float, float]]:
     groups = problem.units.groups
     ranked = [group.start + torch.argsort(problem.scores[group.start : group.stop]) for group in groups]
     numbers = [constraint.allowed_counts(group) for group, constraint in zip(groups, problem.constraints, strict=True)]
-    found = []
-    for kept in product(*numbers):
+    results = []
+    for index in product(*numbers):
         removed = torch.zeros(len(problem.units), dtype=torch.bool)
-        for order, count in zip(ranked, kept, strict=True):
+        for order, count in zip(ranked, index, strict=True):
             removed[order[: len(order) - count]] = True
-        found.append((_used(problem, removed), float(problem.scores[removed].sum())))
-    return [(used, lost) for used, lost in found if used <= 1]
+        results.append((_used(problem, removed), float(problem.scores[removed].sum())))
+    return [(used, losses) for used, losses in results if used <= 1]
 
 
 def _enough(combinations: Sequence[tuple[float, float]]) -> float:
@@ -130,7 +130,7 @@ def test_knapsack_loses_the_least_of_all_combinations(problem: Problem) -> None:
     combinations = _combinations(problem)
     assume(combinations)
     enough = _enough(combinations)
-    least = min(lost for used, lost in combinations if used >= enough)
+    least = min(losses for used, losses in combinations if used >= enough)
     removed = create("knapsack").choose(problem)
     assert float(problem.scores[removed].sum()) == pytest.approx(least)
 

@@ -40,7 +40,7 @@ def test_no_constraints_without_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layer", "kept"),
+    ("layer", "remaining"),
     [
         ({"min_units": 0.85}, [20, 19, 18, 17]),
         ({"min_units": 18}, [20, 19, 18]),
@@ -56,8 +56,8 @@ def test_no_constraints_without_settings() -> None:
     ],
 )
 @pytest.mark.parametrize("match", ["first", "fir*", "first.weight"])
-def test_table_limits_the_matching_groups(layer: dict[str, Any], kept: list[int], match: str) -> None:
-    assert _kept("first", [{"match": match, **layer}]) == kept
+def test_table_limits_the_matching_groups(layer: dict[str, Any], remaining: list[int], match: str) -> None:
+    assert _kept("first", [{"match": match, **layer}]) == remaining
     assert _kept("second", [{"match": match, **layer}]) == list(range(10, 0, -1))
     assert _kept("head", [{"match": "*", **layer}]) == [3]
 
@@ -77,14 +77,14 @@ def test_alignment_counts_channels_of_the_layers_that_make_a_group() -> None:
     """A sub-pixel unit is made of four channels, so two units are eight."""
     network, example = make("sub-pixel")
     units = units_of(capture(network, example))
-    found = {group.name: group for group in units.groups if group.frozen is None}
-    up = found["up"]
+    results = {group.name: group for group in units.groups if group.frozen is None}
+    up = results["up"]
     assert up.producers[0].per_unit == 4
     assert Constraint(align=8).allowed_counts(up) == [count for count in range(len(up), 0, -1) if count % 2 == 0]
 
 
 @pytest.mark.parametrize(
-    ("layer", "told"),
+    ("layer", "message"),
     [
         ({"match": "frist", "min_units": 2}, "match = 'frist' .*'first'"),
         ({"match": "layer9.*", "min_units": 2}, r"match = 'layer9\.\*' "),
@@ -94,20 +94,20 @@ def test_alignment_counts_channels_of_the_layers_that_make_a_group() -> None:
         ),
     ],
 )
-def test_a_pattern_without_effect_is_an_error(layer: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_a_pattern_without_effect_is_an_error(layer: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         _kept("first", [layer])
 
 
 @pytest.mark.parametrize(
-    ("layer", "told"),
+    ("layer", "message"),
     [
         ({"max_units": 4, "min_units": 8}, r"at most 4, min_units at least 8\b"),
         ({"max_units": 7, "align": 8}, r"at most 7, .* align = 8 .* 8\b"),
     ],
 )
-def test_a_contradiction_names_the_group(layer: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=rf"first.*max_units.*{told}"):
+def test_a_contradiction_names_the_group(layer: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=rf"first.*max_units.*{message}"):
         _kept("first", [{"match": "first", **layer}])
 
 
@@ -120,10 +120,10 @@ def test_weakest_block_is_removed_first() -> None:
     assert ladder.sizes[at].tolist() == [4, 8]
     assert int(ladder.steps[at]) == 2
     order = scores[own].argsort()
-    for level, gone in enumerate([0, 4, 12]):
+    for level, removed_indices in enumerate([0, 4, 12]):
         levels = torch.zeros(len(_UNITS.groups), dtype=torch.long)
         levels[at] = level
         removed = ladder.removed(levels)
-        assert int(removed.sum()) == gone
-        assert bool(removed[own][order[:gone]].all())
+        assert int(removed.sum()) == removed_indices
+        assert bool(removed[own][order[:removed_indices]].all())
     assert float(ladder.blocks(scores)[at, 0]) == pytest.approx(float(scores[own][order[:4]].sum()))

@@ -88,11 +88,11 @@ def test_a_preferred_alignment_leaves_narrow_groups_their_steps() -> None:
 def test_uniform_removes_the_same_fraction_of_every_group() -> None:
     removed = create("uniform").choose(_problem(0.4, _random(0)))
     groups = [group for group in _UNITS.groups if group.frozen is None]
-    gone = [int(removed[group.start : group.stop].sum()) for group in groups]
-    shares = [(count - 1.5) / len(group) for count, group in zip(gone, groups, strict=True)]
-    most = [(count + 1.5) / len(group) for count, group in zip(gone, groups, strict=True)]
+    removed_indices = [int(removed[group.start : group.stop].sum()) for group in groups]
+    shares = [(count - 1.5) / len(group) for count, group in zip(removed_indices, groups, strict=True)]
+    most = [(count + 1.5) / len(group) for count, group in zip(removed_indices, groups, strict=True)]
     assert max(shares) <= min(most), "no share is within a block of what every group gave"
-    assert sum(gone) > 0
+    assert sum(removed_indices) > 0
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
@@ -100,9 +100,9 @@ def test_uniform_removes_the_same_fraction_of_every_group() -> None:
 def test_knapsack_keeps_more_importance_than_the_others(share: float, seed: int) -> None:
     """Its aim is the sum of scores, so no other reaches more."""
     problem = _problem(share, _random(seed) ** 3)
-    kept = {name: float(problem.scores[~create(name).choose(problem)].sum()) for name in ("global", "uniform")}
+    remaining = {name: float(problem.scores[~create(name).choose(problem)].sum()) for name in ("global", "uniform")}
     best = float(problem.scores[~create("knapsack").choose(problem)].sum())
-    assert best >= 0.995 * max(kept.values())
+    assert best >= 0.995 * max(remaining.values())
 
 
 def test_sensitivity_spares_the_group_that_is_measured_to_matter() -> None:
@@ -120,10 +120,10 @@ def test_curves_are_read_between_and_below_what_was_measured() -> None:
     assert loss_increase(noisy, counts).tolist() == pytest.approx([0.0, 1.0, 1.0, 1.25, 2.0])
 
 
-@pytest.mark.parametrize(("kept", "loss"), [((), ()), ((4, 2), (0.1, 0.0)), ((2, 4), (0.1,))])
-def test_invalid_curve_is_refused(kept: tuple[int, ...], loss: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(("remaining", "loss"), [((), ()), ((4, 2), (0.1, 0.0)), ((2, 4), (0.1,))])
+def test_invalid_curve_is_refused(remaining: tuple[int, ...], loss: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match=r"^curve: "):
-        LossCurve(kept, loss)
+        LossCurve(remaining, loss)
 
 
 def test_sensitivity_without_curves_says_that_it_needs_data() -> None:
@@ -223,13 +223,13 @@ def test_a_selection_is_found_by_name_or_by_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "told"),
+    ("scores", "message"),
     [
         (torch.ones(3), r"scores: .*\(3,\)"),
         (torch.full((len(_UNITS),), float("nan")), "scores: got nan"),
         (torch.full((len(_UNITS),), -1.0), "scores: got -1.0"),
     ],
 )
-def test_scores_that_cannot_be_ranked_are_refused(scores: Tensor, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_scores_that_cannot_be_ranked_are_refused(scores: Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         _problem(0.5, scores)

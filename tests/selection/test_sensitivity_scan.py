@@ -63,11 +63,11 @@ def _distance(outputs: Any, labels: Tensor) -> Tensor:
     return torch.stack([(leaf - labels.mean()).square().mean() for leaf in leaves]).sum()
 
 
-def _without(units: Units, scores: Tensor, name: str, kept: int) -> Tensor:
-    """Mask of the units of one group that score lowest, but for ``kept``."""
+def _without(units: Units, scores: Tensor, name: str, remaining: int) -> Tensor:
+    """Mask of the units of one group that score lowest, but for ``remaining``."""
     group = next(group for group in units.groups if group.name == name)
     removed = torch.zeros(len(units), dtype=torch.bool)
-    removed[group.start + scores[group.start : group.stop].argsort()[: len(group) - kept]] = True
+    removed[group.start + scores[group.start : group.stop].argsort()[: len(group) - remaining]] = True
     return removed
 
 
@@ -92,10 +92,10 @@ def test_a_point_is_the_loss_of_the_network_without_the_units(name: str) -> None
             rewritten, _ = shrink(model, units, removed)
             losses = []
             for at, x in enumerate(inputs):
-                given, named = (x, {}) if isinstance(x, tuple) else ((), x)
+                options, named = (x, {}) if isinstance(x, tuple) else ((), x)
                 with torch.no_grad():
                     losses.append(
-                        float(_distance(rewritten.model.eval()(*given, **named), torch.arange(size) + at + 0.5))
+                        float(_distance(rewritten.model.eval()(*options, **named), torch.arange(size) + at + 0.5))
                     )
             assert point.loss == pytest.approx(sum(losses) / len(losses), rel=1e-4), (group.group, point)
             assert point.macs_removed == pytest.approx(1 - cost_of(units, model, removed).macs / dense)
@@ -123,7 +123,7 @@ def test_accuracy_is_that_of_the_network_without_the_units() -> None:
         return hits / 41
 
     assert measured.accuracy == accuracy(model)
-    seen = set()
+    calls = set()
     for group in measured.groups:
         assert [point.ratio for point in group.points] == list(RATIOS)
         assert [point.remaining_units for point in group.points] == [
@@ -132,8 +132,8 @@ def test_accuracy_is_that_of_the_network_without_the_units() -> None:
         for point in group.points:
             rewritten, _ = shrink(model, units, _without(units, scores, group.group, point.remaining_units))
             assert point.accuracy == accuracy(rewritten.model.eval())
-            seen.add(point.accuracy)
-    assert len(seen) > 4
+            calls.add(point.accuracy)
+    assert len(calls) > 4
 
 
 def test_a_group_of_dead_units_is_flat() -> None:

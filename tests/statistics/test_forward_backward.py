@@ -52,10 +52,10 @@ def test_gate_gradients_are_derivatives(name: str) -> None:
     model = model.double()
     inputs = torch.randn(2, *example[0].shape[1:], generator=torch.Generator().manual_seed(0)).double()
     units = units_of(capture(model, (inputs,)))
-    found = torch.zeros(len(units), dtype=torch.float64)
+    result = torch.zeros(len(units), dtype=torch.float64)
 
     def seen(site: Site, value: Tensor, gradient: Tensor) -> None:
-        site.add((value * gradient).sum((0, 2)), found)
+        site.add((value * gradient).sum((0, 2)), result)
 
     backward(units, Samples([(inputs, torch.zeros(2))], loss=_square), seen, lambda _: None)
     for group in units.groups:
@@ -65,14 +65,14 @@ def test_gate_gradients_are_derivatives(name: str) -> None:
                 with torch.no_grad():
                     outputs = _Gated(units, unit, gate).run(inputs, enable_io_processing=False)
                 losses.append(float(outputs[0].square().mean()))
-            assert float(found[unit]) == pytest.approx((losses[0] - losses[1]) / 2e-4, rel=1e-4, abs=1e-7)
+            assert float(result[unit]) == pytest.approx((losses[0] - losses[1]) / 2e-4, rel=1e-4, abs=1e-7)
 
 
 def test_parameter_gradients_are_those_of_autograd() -> None:
     model, units, inputs = _units("zero-padded-residual")
     total: dict[str, Tensor] = {}
     parameter_gradients(
-        units, Samples([(inputs, torch.zeros(len(inputs)))], loss=_square), lambda found, _: total.update(found)
+        units, Samples([(inputs, torch.zeros(len(inputs)))], loss=_square), lambda result, _: total.update(result)
     )
     model.eval()
     names, parameters = zip(*model.named_parameters(), strict=True)
@@ -107,16 +107,16 @@ def test_labels_may_have_any_structure_that_the_loss_takes() -> None:
     _, units, _ = _units("zero-padded-residual")
     inputs = torch.randn(3, *units.coordinates.program.args[0].shape[1:])
     labels = {"boxes": [torch.zeros(5, 4), torch.zeros(2, 4)], "names": ["one", "two", "three"]}
-    seen = []
+    calls = []
 
     def loss(outputs: Tensor, targets: Any) -> Tensor:
-        seen.append(targets)
+        calls.append(targets)
         return outputs.square().mean()
 
     counts: list[int] = []
     backward(units, Samples([(inputs, labels)] * 3, loss=loss, limit=4), lambda *_: None, counts.append)
     assert counts == [3, 3]
-    assert all([box.shape for box in targets["boxes"]] == [(5, 4), (2, 4)] for targets in seen)
+    assert all([box.shape for box in targets["boxes"]] == [(5, 4), (2, 4)] for targets in calls)
 
 
 class _FixedBatch(nn.Module):
@@ -150,7 +150,7 @@ _GOOD = (torch.zeros(2, 3), torch.zeros(2))
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("result", "message"),
     [
         (lambda: Samples(_once()), "generator"),
         (lambda: Samples(3), "got int"),  # type: ignore[arg-type]
@@ -159,18 +159,18 @@ _GOOD = (torch.zeros(2, 3), torch.zeros(2))
         (lambda: list(Samples([(torch.zeros(3), 1)])), "batch .*label"),
     ],
 )
-def test_invalid_data_is_refused(made: Callable[[], Any], told: str) -> None:
-    with pytest.raises(DataError, match=told):
-        made()
+def test_invalid_data_is_refused(result: Callable[[], Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        result()
 
 
 def test_incompatible_loss_is_refused() -> None:
     _, units, inputs = _units("zero-padded-residual")
-    for loss, told in (
+    for loss, text in (
         (lambda *_: 1.0, "loss: got float"),
         (lambda a, b: a @ b.T @ a @ a, "data: .*RuntimeError"),
     ):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=text):
             backward(
                 units, Samples([(inputs, torch.zeros(len(inputs), 7))], loss=loss), lambda *_: None, lambda _: None
             )

@@ -36,8 +36,8 @@ def model(
         [numpy_helper.from_array(values, name) for name, values in constants.items()],
     )
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.vendor", 1)]
-    made = helper.make_model(graph, opset_imports=opsets, ir_version=9)
-    return onnx.shape_inference.infer_shapes(made, data_prop=True)
+    instance = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    return onnx.shape_inference.infer_shapes(instance, data_prop=True)
 
 
 def relu(name: str = "/act/Relu") -> onnx.NodeProto:
@@ -89,8 +89,8 @@ def test_tensors_are_named_after_the_nodes_that_make_them(tmp_path: Path) -> Non
 
 def test_duplicate_names_become_unique(tmp_path: Path) -> None:
     nodes = [helper.make_node("Exp", ["x"], ["a"], "n"), helper.make_node("Exp", ["a"], ["b"], "n")]
-    made = model(*nodes, helper.make_node("Exp", ["b"], ["y"], "n"))
-    (graph,) = parsed(convert(made, tmp_path / "m.tflite").path).subgraphs
+    result = model(*nodes, helper.make_node("Exp", ["b"], ["y"], "n"))
+    (graph,) = parsed(convert(result, tmp_path / "m.tflite").path).subgraphs
     assert sorted(tensor.name.decode() for tensor in graph.tensors) == ["n", "n_1", "x", "y"]
 
 
@@ -101,8 +101,8 @@ def test_equal_constants_are_stored_once(tmp_path: Path) -> None:
         helper.make_node("Exp", ["a"], ["b"], "between"),
         helper.make_node("Mul", ["b", "d"], ["y"], "two"),
     ]
-    made = model(*nodes, shape=(2, 256), c=shared, d=shared.copy())
-    read = parsed(convert(made, tmp_path / "m.tflite").path)
+    result = model(*nodes, shape=(2, 256), c=shared, d=shared.copy())
+    read = parsed(convert(result, tmp_path / "m.tflite").path)
     used = [read.buffers[number] for number in {tensor.buffer for tensor in read.subgraphs[0].tensors}]
     assert [len(buffer.data) for buffer in used if buffer.data is not None] == [1024]
 
@@ -133,9 +133,9 @@ def test_a_sequence_has_its_channels_last_only_where_a_convolution_reads_it(tmp_
 
 def test_an_output_that_is_an_input_or_a_constant_is_copied(tmp_path: Path) -> None:
     nodes = [helper.make_node("Identity", ["x"], ["y"], "i"), helper.make_node("Identity", ["c"], ["z"], "j")]
-    made = model(*nodes, outputs=("y", "z"), shape=(1, 3), c=np.ones((1, 2), np.float32))
+    result = model(*nodes, outputs=("y", "z"), shape=(1, 3), c=np.ones((1, 2), np.float32))
     x = np.ones((1, 3), np.float32)
-    same, constant = LiteRTSession(convert(made, tmp_path / "m.tflite").path).run([x])
+    same, constant = LiteRTSession(convert(result, tmp_path / "m.tflite").path).run([x])
     np.testing.assert_array_equal(same, x)
     np.testing.assert_array_equal(constant, np.ones((1, 2)))
 
@@ -147,16 +147,16 @@ def test_shape_computations_are_folded(tmp_path: Path) -> None:
         helper.make_node("Concat", ["n", "rest"], ["t"], "concat", axis=0),
         helper.make_node("Reshape", ["x", "t"], ["y"], "reshape"),
     ]
-    made = model(*nodes, shape=(2, 3, 4, 5), zero=np.array([0]), rest=np.array([-1]))
-    converted = convert(made, tmp_path / "m.tflite")
+    result = model(*nodes, shape=(2, 3, 4, 5), zero=np.array([0]), rest=np.array([-1]))
+    converted = convert(result, tmp_path / "m.tflite")
     assert converted.outputs[0].shape == (2, 60)
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
     np.testing.assert_array_equal(LiteRTSession(converted.path).run([x])[0], x.reshape(2, 60))
 
 
 def test_an_older_opset_is_brought_up(tmp_path: Path) -> None:
-    made = model(helper.make_node("Softmax", ["x"], ["y"], "softmax", axis=-1), opset=11, shape=(2, 5))
-    (result,) = LiteRTSession(convert(made, tmp_path / "m.tflite").path).run([np.zeros((2, 5), np.float32)])
+    instance = model(helper.make_node("Softmax", ["x"], ["y"], "softmax", axis=-1), opset=11, shape=(2, 5))
+    (result,) = LiteRTSession(convert(instance, tmp_path / "m.tflite").path).run([np.zeros((2, 5), np.float32)])
     np.testing.assert_allclose(result, np.full((2, 5), 0.2), rtol=1e-6)
 
 
@@ -267,7 +267,7 @@ def _large(name: str, values: list[int]) -> onnx.ModelProto:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("build", "told"),
+    ("build", "message"),
     [
         (lambda: _large("strides", [1 << 40, 1]), r"/pool.*'strides'.*1,099,511,627,776"),
         (lambda: _large("dilations", [1, 1 << 31]), r"/pool.*'dilations'.*2,147,483,648"),
@@ -290,13 +290,13 @@ def _large(name: str, values: list[int]) -> onnx.ModelProto:
         (lambda: model(relu(), dtype=TensorProto.DOUBLE), "input: 'x' .*float64.*float32"),
     ],
 )
-def test_unsupported_operator_is_named_with_its_node(build: Any, told: str, tmp_path: Path) -> None:
+def test_unsupported_operator_is_named_with_its_node(build: Any, message: str, tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     path.write_bytes(b"an earlier file")
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=message):
         convert(build(), path)
     assert path.read_bytes() == b"an earlier file"
-    assert [found.name for found in tmp_path.iterdir()] == ["m.tflite"]
+    assert [item.name for item in tmp_path.iterdir()] == ["m.tflite"]
 
 
 def test_more_than_a_flatbuffer_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,13 +340,13 @@ def test_command_prints_layouts_and_operators(tmp_path: Path, capsys: pytest.Cap
     source, path = tmp_path / "m.onnx", tmp_path / "out" / "m.tflite"
     onnx.save(model(relu()), source)
     assert run(["convert", str(source), str(path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["path"] == str(path)
-    assert told["file_bytes"] == path.stat().st_size
-    assert told["inputs"] == [
+    values = json.loads(capsys.readouterr().out)
+    assert values["path"] == str(path)
+    assert values["file_bytes"] == path.stat().st_size
+    assert values["inputs"] == [
         {"name": "x", "shape": [1, 8, 8, 4], "dtype": "float32", "order": [0, 2, 3, 1], "scale": 0, "zero_point": 0}
     ]
-    assert told["operators"] == {"RELU": 1}
+    assert values["operators"] == {"RELU": 1}
     assert run(["convert", str(source), str(path)]) == 0
     assert "x: float32 [1, 8, 8, 4], dimensions [0, 2, 3, 1] of the ONNX file" in capsys.readouterr().out
     assert run(["convert", str(source), str(source / "below-a-file.tflite")]) == 2

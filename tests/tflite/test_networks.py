@@ -93,8 +93,8 @@ def _converted(model: nn.Module, shape: tuple[int, ...], folder: Path) -> Tflite
     converted = convert(written.path, folder / "m.tflite")
     samples = np.concatenate([x.numpy(), np.float32(2) * x.numpy()[:1]])  # not a multiple of the batch
     expected = reference.predict(written.path, samples, threads=1)
-    for wanted, got in zip(expected, LiteRTSession(converted.path).predict(samples), strict=True):
-        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+    for requested, got in zip(expected, LiteRTSession(converted.path).predict(samples), strict=True):
+        np.testing.assert_allclose(got, requested, rtol=0, atol=1e-5 * np.abs(requested).max())
     return converted
 
 
@@ -107,10 +107,10 @@ def test_a_network_keeps_the_operators_it_needs(name: str, tmp_path: Path) -> No
 
 def test_vision_transformer_has_only_the_transposes_of_attention(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    found = _converted(seeded(Transformer()), (1, 3, 8, 8), tmp_path).operators
-    counted = {name: found[name] for name in ("BATCH_MATMUL", "CONV_2D", "FULLY_CONNECTED", "GELU", "SOFTMAX")}
+    result = _converted(seeded(Transformer()), (1, 3, 8, 8), tmp_path).operators
+    counted = {name: result[name] for name in ("BATCH_MATMUL", "CONV_2D", "FULLY_CONNECTED", "GELU", "SOFTMAX")}
     assert counted == {"BATCH_MATMUL": 2, "CONV_2D": 1, "FULLY_CONNECTED": 5, "GELU": 1, "SOFTMAX": 1}
-    assert found["TRANSPOSE"] <= 4
+    assert result["TRANSPOSE"] <= 4
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +140,9 @@ def test_resnet56_outputs_equal_those_of_onnxruntime(
     recipe = Recipe.load("cifar10-resnet56")
     splits = data.load(recipe.data.function, base=recipe.folder, folder=shared_data / "cifar10")
     images = next(splits.validation.batches(64))[0].numpy()
-    wanted = reference.predict(path, images)[0]
+    expected = reference.predict(path, images)[0]
     np.testing.assert_allclose(
-        LiteRTSession(converted.path).predict(images)[0], wanted, atol=1e-5 * np.abs(wanted).max()
+        LiteRTSession(converted.path).predict(images)[0], expected, atol=1e-5 * np.abs(expected).max()
     )
 
 

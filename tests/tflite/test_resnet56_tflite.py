@@ -24,11 +24,11 @@ def test_int8_is_within_half_a_point_of_float(shared_data: Path, tmp_path: Path)
     model = network.load_model(recipe.model.factory, folder / "resnet56.safetensors", base=recipe.folder)
     written = export(model, network.example_inputs(recipe.model.input), tmp_path / "m.onnx")
     source = convert(written.path, tmp_path / "float.tflite")
-    made = quantize(source, tmp_path / "int8.tflite", loaded.train, samples=100)
-    assert made.file_bytes < 0.3 * source.file_bytes
-    assert made.operators == source.operators
-    assert made.float_nodes == ()
+    result = quantize(source, tmp_path / "int8.tflite", loaded.train, samples=100)
+    assert result.file_bytes < 0.3 * source.file_bytes
+    assert result.operators == source.operators
+    assert result.float_nodes == ()
     exact = litert.evaluate(source.path, loaded.validation, samples=1000).accuracy
-    assert litert.evaluate(made.path, loaded.validation, samples=1000).accuracy >= exact - 0.005
+    assert litert.evaluate(result.path, loaded.validation, samples=1000).accuracy >= exact - 0.005
     images = next(loaded.validation.batches(20))[0].numpy()
-    assert host_comparison.compare(made.path, images).worst_steps <= 3
+    assert host_comparison.compare(result.path, images).worst_steps <= 3

@@ -34,27 +34,27 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> TfliteConversion:
 
 @pytest.mark.long
 def test_int8_keeps_the_accuracy_on_litert_and_on_tflite_micro(source: TfliteConversion, tmp_path: Path) -> None:
-    made = quantize(source, tmp_path / "int8.tflite", digits().train)
+    result = quantize(source, tmp_path / "int8.tflite", digits().train)
     validation = digits().validation
     exact = litert.evaluate(source.path, validation).accuracy
-    assert litert.evaluate(made.path, validation).accuracy >= exact - 0.01
-    assert interpreter.evaluate(made.path, validation).accuracy >= exact - 0.01
+    assert litert.evaluate(result.path, validation).accuracy >= exact - 0.01
+    assert interpreter.evaluate(result.path, validation).accuracy >= exact - 0.01
     images = next(validation.batches(len(validation)))[0].numpy()
-    found = host_comparison.compare(made.path, images)
-    assert found.samples == len(validation)
-    assert found.worst_steps <= 2
+    actual = host_comparison.compare(result.path, images)
+    assert actual.samples == len(validation)
+    assert actual.worst_steps <= 2
 
 
 def test_the_file_is_integer_through_and_through(source: TfliteConversion, tmp_path: Path) -> None:
-    made = quantize(source, tmp_path / "int8.tflite", digits().train, samples=32)
-    assert made.samples == 32
-    assert made.file_bytes == made.path.stat().st_size < source.file_bytes
-    assert made.operators == source.operators
-    assert made.float_nodes == ()
-    assert [(port.name, port.shape, port.order, port.dtype) for port in (*made.inputs, *made.outputs)] == [
+    result = quantize(source, tmp_path / "int8.tflite", digits().train, samples=32)
+    assert result.samples == 32
+    assert result.file_bytes == result.path.stat().st_size < source.file_bytes
+    assert result.operators == source.operators
+    assert result.float_nodes == ()
+    assert [(port.name, port.shape, port.order, port.dtype) for port in (*result.inputs, *result.outputs)] == [
         (port.name, port.shape, port.order, "int8") for port in (*source.inputs, *source.outputs)
     ]
-    graph = read(made.path).subgraphs[0]
+    graph = read(result.path).subgraphs[0]
     assert {tensor.type for tensor in graph.tensors} <= _INTEGERS
 
 
@@ -78,17 +78,17 @@ def _wide() -> nn.Module:
 
 def test_no_buffer_lies_outside_the_flatbuffer(tmp_path: Path) -> None:
     source = convert(write(_wide(), tmp_path / "m.onnx"), tmp_path / "m.tflite")
-    made = quantize(source, tmp_path / "int8.tflite", digits().train, samples=8)
-    stored = schema.Model.GetRootAs(made.path.read_bytes())
+    result = quantize(source, tmp_path / "int8.tflite", digits().train, samples=8)
+    stored = schema.Model.GetRootAs(result.path.read_bytes())
     assert all(stored.Buffers(index).Offset() == 0 for index in range(stored.BuffersLength()))
-    assert made.file_bytes > 64 * 4096 + 4096 * 80
+    assert result.file_bytes > 64 * 4096 + 4096 * 80
 
 
 def test_a_bare_file_is_quantized_as_the_converted_one(source: TfliteConversion, tmp_path: Path) -> None:
-    known = quantize(source, tmp_path / "known.tflite", digits().train, samples=8)
+    available = quantize(source, tmp_path / "known.tflite", digits().train, samples=8)
     bare = quantize(str(source.path), str(tmp_path / "bare.tflite"), digits().train, samples=8)
-    assert bare.path.read_bytes() == known.path.read_bytes()
-    assert bare.inputs == known.inputs
+    assert bare.path.read_bytes() == available.path.read_bytes()
+    assert bare.inputs == available.inputs
 
 
 def test_the_seed_alone_decides_the_bytes(source: TfliteConversion, tmp_path: Path) -> None:
@@ -116,11 +116,11 @@ def _converted(model: nn.Module, folder: Path, *, batch: int = 1) -> TfliteConve
 
 def test_operators_without_int8_kernel_stay_float_and_run(tmp_path: Path) -> None:
     source = _converted(nn.Sequential(nn.Conv2d(1, 4, 3), nn.PReLU(4), nn.Conv2d(4, 2, 3)), tmp_path)
-    made = quantize(source, tmp_path / "int8.tflite", digits().train)
-    assert made.float_nodes == (FloatNode("/network.1/PRelu", "PRELU"),)
-    assert made.operators == {"CONV_2D": 2, "DEQUANTIZE": 1, "PRELU": 1, "QUANTIZE": 1}
+    result = quantize(source, tmp_path / "int8.tflite", digits().train)
+    assert result.float_nodes == (FloatNode("/network.1/PRelu", "PRELU"),)
+    assert result.operators == {"CONV_2D": 2, "DEQUANTIZE": 1, "PRELU": 1, "QUANTIZE": 1}
     images = next(digits().validation.batches(50))[0].numpy()
-    assert host_comparison.compare(made.path, images, made.inputs, made.outputs, classes=False).worst_steps <= 1
+    assert host_comparison.compare(result.path, images, result.inputs, result.outputs, classes=False).worst_steps <= 1
 
 
 def test_signal_inputs_and_outputs_are_quantized(tmp_path: Path) -> None:
@@ -128,11 +128,11 @@ def test_signal_inputs_and_outputs_are_quantized(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Conv1d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool1d(2)).eval()
     signals = torch.randn(64, 3, 16)
     source = convert(export(model, (signals[:1],), tmp_path / "m.onnx").path, tmp_path / "m.tflite")
-    made = quantize(source, tmp_path / "int8.tflite", TensorSplit(signals, torch.zeros(64, dtype=torch.int64)))
+    result = quantize(source, tmp_path / "int8.tflite", TensorSplit(signals, torch.zeros(64, dtype=torch.int64)))
     with torch.no_grad():
         expected = model(signals).numpy()
-    got = Interpreter(made.path, made.inputs, made.outputs).predict(signals.numpy())[0]
-    np.testing.assert_allclose(got, expected, atol=3 * made.outputs[0].scale)
+    got = Interpreter(result.path, result.inputs, result.outputs).predict(signals.numpy())[0]
+    np.testing.assert_allclose(got, expected, atol=3 * result.outputs[0].scale)
 
 
 def _truncated(folder: Path) -> Path:
@@ -168,9 +168,9 @@ def test_unquantizable_files_are_refused(build: Callable[[Path], Path], message:
 
 
 def test_quantized_file_is_refused(source: TfliteConversion, tmp_path: Path) -> None:
-    made = quantize(source, tmp_path / "int8.tflite", digits().train, samples=8)
+    result = quantize(source, tmp_path / "int8.tflite", digits().train, samples=8)
     with pytest.raises(ModelError, match=r"int8\.tflite"):
-        quantize(made.path, tmp_path / "twice.tflite", digits().train, samples=8)
+        quantize(result.path, tmp_path / "twice.tflite", digits().train, samples=8)
 
 
 def test_an_activation_that_leaves_all_bounds_is_named(source: TfliteConversion, tmp_path: Path) -> None:

@@ -110,11 +110,11 @@ def test_a_string_that_is_not_utf8_is_an_input_error(
     path = tmp_path / "named.tflite"
     path.write_bytes(_named(place))
     assert run([command, str(path)]) == 3
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
     for part in ("error: ", str(path), place, "UTF-8", r"\xff\xfe"):
-        assert part in said
-    assert said.rstrip("\n").isprintable()
+        assert part in output
+    assert output.rstrip("\n").isprintable()
 
 
 @pytest.mark.parametrize("buffer", [2, 127, 2**32 - 1])
@@ -127,14 +127,14 @@ def test_metadata_in_a_buffer_that_is_not_there_is_refused(buffer: int) -> None:
         load(pack(model))
 
 
-@pytest.mark.parametrize(("graph", "tensor", "told"), [(1, 0, "graph 1 of 1"), (0, 3, "tensor 3 of 3")])
+@pytest.mark.parametrize(("graph", "tensor", "message"), [(1, 0, "graph 1 of 1"), (0, 3, "tensor 3 of 3")])
 @pytest.mark.parametrize("side", ["inputs", "outputs"])
-def test_signature_of_a_missing_tensor_is_refused(side: str, graph: int, tensor: int, told: str) -> None:
+def test_signature_of_a_missing_tensor_is_refused(side: str, graph: int, tensor: int, message: str) -> None:
     model = _model()
     signature = schema.SignatureDefT(signatureKey="s", subgraphIndex=graph, inputs=[], outputs=[])
     setattr(signature, side, [schema.TensorMapT(name="x", tensorIndex=tensor)])
     model.signatureDefs = [signature]
-    with pytest.raises(ValueError, match=rf"'s' .* {told}"):
+    with pytest.raises(ValueError, match=rf"'s' .* {message}"):
         load(pack(model))
 
 
@@ -144,10 +144,10 @@ def test_a_refusal_of_the_runtime_is_one_line(tmp_path: Path, capsys: pytest.Cap
     path = tmp_path / "newer.tflite"
     path.write_bytes(pack(model))
     assert run(["profile", str(path), "--runs", "1", "--blocks", "1"]) == 5
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "FULLY_CONNECTED" in said
-    assert "INFO" not in said
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert "FULLY_CONNECTED" in output
+    assert "INFO" not in output
 
 
 def test_missing_fields_are_empty(tmp_path: Path) -> None:
@@ -279,22 +279,22 @@ _CONTRADICTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value", "told"), _CONTRADICTIONS)
-def test_contradictory_fields_are_named(path: str, value: object, told: str) -> None:
+@pytest.mark.parametrize(("path", "value", "message"), _CONTRADICTIONS)
+def test_contradictory_fields_are_named(path: str, value: object, message: str) -> None:
     model = _model()
     _change(path, value)(model)
     builder = flatbuffers.Builder(1024)  # not pack, which would put buffers in order
     builder.Finish(model.Pack(builder), b"TFL3")
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         load(bytes(builder.Output()))
 
 
 def test_steps_by_channel_need_the_channels() -> None:
     file, x, y = fully_connected()
     file.tensor("w", (4, 8), data=np.ones((4, 8), np.int8), steps=4, axis=2)
-    for axis, told in ((2, "dimension 2 of 2"), (1, "4 .*dimension of size 8")):
+    for axis, text in ((2, "dimension 2 of 2"), (1, "4 .*dimension of size 8")):
         file.tensors[-1].quantization.quantizedDimension = axis
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=text):
             load(file.content((x,), (y,)))
     file.tensors[-1].quantization.quantizedDimension = 0
     load(file.content((x,), (y,)))

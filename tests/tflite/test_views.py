@@ -23,21 +23,21 @@ _SHAPES = st.lists(st.sampled_from([1, 1, 2, 3, 4, 6]), min_size=1, max_size=4)
 @example_count(200)
 @given(data=st.data(), shape=_SHAPES)
 def test_reshapes_and_transposes_are_those_of_numpy(data: st.DataObject, shape: list[int]) -> None:
-    wanted = np.arange(prod(shape), dtype=np.int32).reshape(shape)
+    expected = np.arange(prod(shape), dtype=np.int32).reshape(shape)
     low = Lowering(_NOTHING)
-    view = LayoutView.of(Tensor.constant("x", wanted))  # of constants, low moves the values themselves
+    view = LayoutView.of(Tensor.constant("x", expected))  # of constants, low moves the values themselves
     for _ in range(data.draw(st.integers(0, 5))):
         if data.draw(st.booleans()):
-            order = data.draw(st.permutations(range(wanted.ndim)))
-            wanted, view = wanted.transpose(order), view.transposed(order)
+            order = data.draw(st.permutations(range(expected.ndim)))
+            expected, view = expected.transpose(order), view.transposed(order)
         else:
-            sizes = _sizes(data, wanted.size)
-            wanted, view = wanted.reshape(sizes), low.reshaped(view, sizes)
-        assert view.shape == wanted.shape
-    order = data.draw(st.permutations(range(wanted.ndim)))
-    np.testing.assert_array_equal(low.arranged(view, order).data, wanted.transpose(order))
+            sizes = _sizes(data, expected.size)
+            expected, view = expected.reshape(sizes), low.reshaped(view, sizes)
+        assert view.shape == expected.shape
+    order = data.draw(st.permutations(range(expected.ndim)))
+    np.testing.assert_array_equal(low.arranged(view, order).data, expected.transpose(order))
     tensor, order = low.with_onnx_dims(view)
-    np.testing.assert_array_equal(tensor.data, wanted.transpose(order))
+    np.testing.assert_array_equal(tensor.data, expected.transpose(order))
     assert not low.graph.ops
 
 
@@ -58,8 +58,8 @@ def test_views_broadcast_as_in_numpy(data: st.DataObject, shape: list[int]) -> N
     tensors, view = low.aligned(views)
     result = tensors[0].data + tensors[1].data
     assert result.shape == view.tensor.shape
-    found = low.arranged(view.over(Tensor.constant("y", result)), identity(len(shape)))
-    np.testing.assert_array_equal(found.data, arrays[0] + arrays[1])
+    actual = low.arranged(view.over(Tensor.constant("y", result)), identity(len(shape)))
+    np.testing.assert_array_equal(actual.data, arrays[0] + arrays[1])
 
 
 def test_an_image_is_one_tensor_in_both_layouts() -> None:

@@ -200,9 +200,9 @@ def main(folder: Path, cases: list[str]) -> None:
 def _end() -> None:
     """Threads that still talk to other processes now may abort this one, one time in many."""
     end = time.monotonic() + 10
-    while left := _threads("gloo"):
+    while remaining := _threads("gloo"):
         if time.monotonic() > end:
-            print(f"threads of the process group are left: {left}", file=sys.stderr, flush=True)
+            print(f"threads of the process group are left: {remaining}", file=sys.stderr, flush=True)
             os._exit(70)
         time.sleep(0.02)  # one that was waited for may be listed still
 

@@ -174,13 +174,13 @@ class _KillAtStep:
 
 
 def _kill_at_file(number: int) -> None:
-    seen = 0
+    calls = 0
 
     def hook(event: str, _arguments: object) -> None:
-        nonlocal seen
+        nonlocal calls
         if event == "os.rename":
-            seen += 1
-            if seen == number:
+            calls += 1
+            if calls == number:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)

@@ -136,7 +136,9 @@ def _pruned() -> tuple[nn.Module, nn.Module, dict[str, Tensor | None]]:
 def test_features_of_a_pruned_network_are_compared_channel_by_channel() -> None:
     dense, student, layers = _pruned()
     assert set(layers) == {"bn1", "bn2"}
-    assert any(kept is not None and len(kept) < len(dense.get_submodule(name).weight) for name, kept in layers.items())
+    assert any(
+        index is not None and len(index) < len(dense.get_submodule(name).weight) for name, index in layers.items()
+    )
     loss, gradients = _lesson(Teacher(dense, _settings(weight=0.0, features=1.0), layers=layers), student)
     # The first layer reads the images alone, so that what is left of it says just what it said.
     first = {"bn1": layers["bn1"]}
@@ -149,9 +151,9 @@ def test_features_of_a_pruned_network_are_compared_channel_by_channel() -> None:
 
 def test_feature_loss_of_wrong_channels_is_large() -> None:
     dense, student, layers = _pruned()
-    kept = layers["bn1"]
-    assert kept is not None
-    wrong = {"bn1": (kept + 1) % 6}
+    remaining = layers["bn1"]
+    assert remaining is not None
+    wrong = {"bn1": (remaining + 1) % 6}
     loss, _ = _lesson(Teacher(dense, _settings(weight=0.0, features=1.0), layers=wrong), student)
     assert float(loss) > 0.1
 
@@ -203,8 +205,8 @@ def test_gradients_of_features_are_those_of_the_squared_distance(order: torch.me
     ours = squared_distance(own, theirs)
     right = functional.mse_loss(own[:, :, ::2, ::2], theirs)
     assert float(ours.detach()) == pytest.approx(float(right.detach()))
-    (gradient,), (wanted,) = torch.autograd.grad(2 * ours, own), torch.autograd.grad(2 * right, own)
-    torch.testing.assert_close(gradient, wanted)
+    (gradient,), (expected,) = torch.autograd.grad(2 * ours, own), torch.autograd.grad(2 * right, own)
+    torch.testing.assert_close(gradient, expected)
     assert gradient.is_contiguous(memory_format=order)
 
 

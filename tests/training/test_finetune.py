@@ -147,9 +147,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(
     ) as caught:
         finetune(_BreaksAt(7, late=late), _data(), _settings(), folder=tmp_path)
     assert caught.value.exit_code == 1
-    kept = torch.load(tmp_path / "phase-1.pt", weights_only=True)
-    assert [epoch["number"] for epoch in kept["epochs"]] == [1]
-    assert all(bool(torch.isfinite(tensor).all()) for tensor in kept["model"].values())
+    remaining = torch.load(tmp_path / "phase-1.pt", weights_only=True)
+    assert [epoch["number"] for epoch in remaining["epochs"]] == [1]
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in remaining["model"].values())
 
 
 def test_a_loss_that_breaks_in_the_first_epoch_names_the_step(tmp_path: Path) -> None:

@@ -31,18 +31,18 @@ def test_batch_size_and_epochs_follow_from_the_samples(samples: int, size: int, 
 def test_explicit_values_stay(tmp_path: Path) -> None:
     settings = TrainingSettings(batch_size=7, epochs=3)
     assert (batch_size(settings, 50_000), epochs(settings, 50_000)) == (7, 3)
-    found = finetune(small.model(), small.data(), small.settings(), folder=tmp_path).hyperparameters
-    assert found is not None
-    assert (found.optimizer, found.batch_size, found.epochs, found.lr) == ("sgd", 16, 3, 0.1)
-    assert (found.automatic, found.distilled) == ((), False)
+    result = finetune(small.model(), small.data(), small.settings(), folder=tmp_path).hyperparameters
+    assert result is not None
+    assert (result.optimizer, result.batch_size, result.epochs, result.lr) == ("sgd", 16, 3, 0.1)
+    assert (result.automatic, result.distilled) == ((), False)
 
 
 @pytest.mark.parametrize(
-    ("given", "chosen"),
+    ("inputs", "chosen"),
     [({}, "adamw"), ({"lr": 0.1}, "sgd"), ({"optimizer": "sgd"}, "sgd"), ({"optimizer": "adamw", "lr": 0.1}, "adamw")],
 )
-def test_explicit_rate_selects_sgd(given: dict[str, Any], chosen: str) -> None:
-    assert optimizer(TrainingSettings(**given)) == chosen
+def test_explicit_rate_selects_sgd(inputs: dict[str, Any], chosen: str) -> None:
+    assert optimizer(TrainingSettings(**inputs)) == chosen
 
 
 class _Parabola(nn.Module):
@@ -118,11 +118,11 @@ def test_automatic_hyperparameters_are_reported_and_learn(tmp_path: Path) -> Non
         small.settings(optimizer="auto", epochs="auto", batch_size="auto", lr="auto"),
         folder=tmp_path,
     )
-    found = history.hyperparameters
-    assert found is not None
-    assert found.automatic == ("optimizer", "batch_size", "epochs", "lr")
-    assert (found.optimizer, found.batch_size, found.epochs) == ("adamw", 16, 40)
-    assert 1e-4 < found.lr <= 0.1
+    result = history.hyperparameters
+    assert result is not None
+    assert result.automatic == ("optimizer", "batch_size", "epochs", "lr")
+    assert (result.optimizer, result.batch_size, result.epochs) == ("adamw", 16, 40)
+    assert 1e-4 < result.lr <= 0.1
     assert history.start_accuracy == before
     assert evaluate(model, small.data().validation).accuracy > max(before, 0.9)
 
@@ -145,8 +145,8 @@ def test_training_that_only_harms_ends_with_the_network_it_began_with(tmp_path: 
     model = _trained(tmp_path / "first")
     before = copy.deepcopy(model.state_dict())
     history = finetune(model, _misleading(), small.settings(keep=keep), folder=tmp_path / "second")
-    kept = all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert kept == history.kept_start == (keep == "best")
+    remaining = all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert remaining == history.kept_start == (keep == "best")
     if keep == "best":
         assert history.best_epoch == 0
         assert history.start_accuracy == evaluate(model, small.data().validation).accuracy

@@ -159,11 +159,11 @@ def test_nan_metric_rolls_back_the_epoch(mine: Path, caplog: pytest.LogCaptureFi
 
 
 def test_own_step_refuses_explicit_distillation(mine: Path) -> None:
-    asked = small.settings(step="mine.py:step", distillation=DistillationSettings(weight=0.5))
-    assert Teacher.is_enabled(asked)
-    teacher = Teacher(small.model(), asked.distillation)
+    requested = small.settings(step="mine.py:step", distillation=DistillationSettings(weight=0.5))
+    assert Teacher.is_enabled(requested)
+    teacher = Teacher(small.model(), requested.distillation)
     with pytest.raises(RecipeError, match=r"training\.step: .*training\.distillation\.weight = 0"):
-        Trainer(small.model(), small.data(), asked, folder=mine / "run", teacher=teacher, base=mine)
+        Trainer(small.model(), small.data(), requested, folder=mine / "run", teacher=teacher, base=mine)
     for changes in ({"step": "mine.py:step"}, {"loss": "mine.py:vector"}):
         assert not Teacher.is_enabled(small.settings(**changes, distillation=DistillationSettings()))
     assert Teacher.is_enabled(small.settings(distillation=DistillationSettings()))

@@ -63,10 +63,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[byt
 @pytest.mark.parametrize("name", ["sgd", "adamw-bfloat16", "range-test"])
 def test_training_resumes_after_a_kill_within_an_epoch(tmp_path: Path, undisturbed: dict[str, Any], name: str) -> None:
     _kill(name, tmp_path, f"steps:{run.STEPS + 3}")
-    seen = _Seen()
-    resumed, history = _train(name, tmp_path, seen)
-    assert seen.total == run.EPOCHS * run.STEPS
-    assert seen.steps == [run.STEPS] + [1] * run.STEPS * (run.EPOCHS - 1)
+    calls = _Seen()
+    resumed, history = _train(name, tmp_path, calls)
+    assert calls.total == run.EPOCHS * run.STEPS
+    assert calls.steps == [run.STEPS] + [1] * run.STEPS * (run.EPOCHS - 1)
     assert resumed == undisturbed[name][0]
     assert _figures(history) == _figures(undisturbed[name][1])
     assert history.hyperparameters == undisturbed[name][1].hyperparameters
@@ -117,9 +117,9 @@ def test_diverging_training_resumes_after_kills(tmp_path: Path, undisturbed: dic
     for step in (4, 7):  # the last is in the midst of the explosion
         _kill("explodes", tmp_path, f"steps:{step}")
         assert torch.load(tmp_path / "phase-1.pt", weights_only=True)["rollbacks"] == 0
-    seen = _Seen()
-    resumed = _train("explodes", tmp_path, seen)
-    assert min(seen.steps) < 0
+    calls = _Seen()
+    resumed = _train("explodes", tmp_path, calls)
+    assert min(calls.steps) < 0
     _same(resumed, whole)
 
 
@@ -133,8 +133,8 @@ def test_a_rollback_survives_a_kill_right_after(tmp_path: Path, monkeypatch: pyt
             _kill("breaks", tmp_path / name, f"steps:{run.STEPS}")
             monkeypatch.setenv(run.BROKE, str(tmp_path / f"{name}-broke"))
             _kill("breaks", tmp_path / name, "rollback")
-            kept = torch.load(tmp_path / name / "phase-1.pt", weights_only=True)
-            assert (kept["rollbacks"], kept["step"]) == (1, run.STEPS)
+            remaining = torch.load(tmp_path / name / "phase-1.pt", weights_only=True)
+            assert (remaining["rollbacks"], remaining["step"]) == (1, run.STEPS)
         results.append(_train("breaks", tmp_path / name))
     assert results[0][1].rollbacks == 1
     assert len(results[0][1].epochs) == run.EPOCHS
@@ -170,11 +170,11 @@ def test_other_threads_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 def test_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     first, history = _train("sgd", tmp_path)
-    seen = _Seen()
-    again, read = _train("sgd", tmp_path, seen)
+    calls = _Seen()
+    again, read = _train("sgd", tmp_path, calls)
     assert again == first
     assert read == history
-    assert seen.steps == [run.EPOCHS * run.STEPS]
+    assert calls.steps == [run.EPOCHS * run.STEPS]
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:

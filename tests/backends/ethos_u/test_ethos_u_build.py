@@ -32,8 +32,8 @@ def test_manifest_has_the_estimates_of_vela(bundle: Path) -> None:
     assert report is not None
     assert report.dense.compiler is not None
     assert report.shipped.compiler is not None
-    for found in (report.dense.compiler, report.shipped.compiler):
-        assert (found.name, found.kind, found.fallback) == ("Vela", "estimated", ())
+    for item in (report.dense.compiler, report.shipped.compiler):
+        assert (item.name, item.kind, item.fallback) == ("Vela", "estimated", ())
     assert report.shipped.arena.host_kind == "estimated"
     assert report.shipped.compiler.cycles < report.dense.compiler.cycles
     assert report.shipped.compiler.sram_bytes == report.shipped.arena.nonpersistent_bytes

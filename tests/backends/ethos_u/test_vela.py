@@ -60,10 +60,10 @@ def test_compiled_file_has_the_custom_operator(convolutions: Path, tmp_path: Pat
     estimate = compiled.estimate
     assert estimate.fallback == ()
     assert min(estimate.sram_bytes, estimate.flash_bytes, estimate.cycles) > 0
-    found = compiled_footprint(convolutions, compiled)
-    assert found.operators == {"ethos-u": 1}
-    assert found.file_bytes == compiled.file.stat().st_size
-    assert found.arena_bytes > found.arena.nonpersistent_bytes == estimate.sram_bytes
+    result = compiled_footprint(convolutions, compiled)
+    assert result.operators == {"ethos-u": 1}
+    assert result.file_bytes == compiled.file.stat().st_size
+    assert result.arena_bytes > result.arena.nonpersistent_bytes == estimate.sram_bytes
 
 
 def test_compiled_bytes_do_not_depend_on_folder_or_name(convolutions: Path, tmp_path: Path) -> None:
@@ -91,10 +91,10 @@ def test_operators_on_the_cpu_are_named_with_reasons(tmp_path: Path, caplog: pyt
     (warning,) = (message for message in caplog.messages if "COS" in message)
     assert "/Cos" in warning
     assert "Unsupported opType" in warning
-    found = backend("ethos_u").footprint(path, _TARGET)
-    assert found is not None
-    assert found.operators["COS"] == 1
-    latency = backend("ethos_u").estimate_latency(found, _TARGET, macs=1)
+    result = backend("ethos_u").footprint(path, _TARGET)
+    assert result is not None
+    assert result.operators["COS"] == 1
+    latency = backend("ethos_u").estimate_latency(result, _TARGET, macs=1)
     assert latency is not None
     assert latency.cycles == compiler.cycles
     assert latency.latency_ms == compiler.cycles / 32e3

@@ -55,8 +55,8 @@ def quantized(source: Path, *, float_weights: bool = False, kept_float: Collecti
     """For TensorRT."""
     prepared = prepare(source)
     ranges = calibrate(prepared, (image[None] for image in images(16, seed=1)), op_types=qdq_fusion_rules.QUANTIZED)
-    found = qdq_fusion_rules.quantized(prepared.model, ranges, float_weights=float_weights, kept_float=kept_float)
-    return qdq_placement.fit(found)
+    result = qdq_fusion_rules.quantized(prepared.model, ranges, float_weights=float_weights, kept_float=kept_float)
+    return qdq_placement.fit(result)
 
 
 def run(model: onnx.ModelProto, inputs: np.ndarray) -> np.ndarray:

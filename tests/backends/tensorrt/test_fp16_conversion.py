@@ -76,11 +76,11 @@ def test_values_beyond_the_range_of_fp16_stay_in_float32(folder: Path) -> None:
     torch.manual_seed(0)
     plain = exported(folder / "large.onnx", Overflowing().eval())
     inputs = images(4)
-    seen = magnitudes(folder / "large.onnx", samples(4))
-    assert max(seen.values()) > LARGEST
+    calls = magnitudes(folder / "large.onnx", samples(4))
+    assert max(calls.values()) > LARGEST
     expected = run(plain, inputs)
     assert not np.isfinite(run_exactly(write_fp16(plain), inputs)).all()
-    guarded = write_fp16(plain, seen)
+    guarded = write_fp16(plain, calls)
     assert error(expected, run_exactly(guarded, inputs)) < 0.001
     assert error(expected, run(guarded, inputs)) < 0.001
     assert types(guarded) == {"FLOAT16": 2, "FLOAT": 4}
@@ -97,9 +97,9 @@ def test_a_constant_beyond_the_range_stays_in_float32(folder: Path, plain: Model
 
 
 def test_magnitudes_are_the_largest_of_all_samples(folder: Path, plain: ModelProto) -> None:
-    seen = magnitudes(folder / "model.onnx", samples(4))
-    assert seen["input"] == pytest.approx(np.abs(images(4)).max())
-    assert seen["output"] == pytest.approx(np.abs(run(plain, images(4))).max(), rel=1e-5)
+    calls = magnitudes(folder / "model.onnx", samples(4))
+    assert calls["input"] == pytest.approx(np.abs(images(4)).max())
+    assert calls["output"] == pytest.approx(np.abs(run(plain, images(4))).max(), rel=1e-5)
 
 
 def test_a_sample_with_nan_is_refused(folder: Path, plain: ModelProto) -> None:

@@ -76,13 +76,13 @@ def copied(model: ModelProto) -> ModelProto:
 
 def feeds(model: ModelProto) -> dict[str, Counter[str]]:
     """How often each input of each kind of node comes from a DQ."""
-    made = {name: node.op_type for node in model.graph.node for name in node.output}
-    found: dict[str, Counter[str]] = {}
+    results = {name: node.op_type for node in model.graph.node for name in node.output}
+    by_name: dict[str, Counter[str]] = {}
     for node in model.graph.node:
         for index, name in enumerate(node.input):
-            if made.get(name) == "DequantizeLinear":
-                found.setdefault(node.op_type, Counter())[str(index)] += 1
-    return found
+            if results.get(name) == "DequantizeLinear":
+                by_name.setdefault(node.op_type, Counter())[str(index)] += 1
+    return by_name
 
 
 def test_every_convolution_is_quantised_and_every_addition_on_its_skip_input_alone(fitted: ModelProto) -> None:
@@ -135,9 +135,9 @@ def test_a_convolution_that_stays_float_does_not_drag_its_addition(folder: Path,
     main = next(node for node in plain.graph.node if node.output[0] == first_add.input[0])
     mixed = quantized(folder / "model.onnx", kept_float=[main.name])
     assert violations(mixed) == []
-    made = {name: node.op_type for node in mixed.graph.node for name in node.output}
+    results = {name: node.op_type for node in mixed.graph.node for name in node.output}
     add = next(node for node in mixed.graph.node if node.name == first_add.name)
-    assert "DequantizeLinear" not in {made[name] for name in add.input}
+    assert "DequantizeLinear" not in {results[name] for name in add.input}
 
 
 def set_constant(model: ModelProto, name: str, values: np.ndarray) -> None:
@@ -246,9 +246,9 @@ PLANTED: dict[Callable[[ModelProto], str], str] = {
 def test_a_planted_violation_is_found_at_its_node(fitted: ModelProto, plant: Callable[[ModelProto], str]) -> None:
     model = copied(fitted)
     node = plant(model)
-    found = violations(model)
-    assert (PLANTED[plant], node) in {(violation.rule, violation.node) for violation in found}
-    assert {violation.rule for violation in found} == {PLANTED[plant]}
+    result = violations(model)
+    assert (PLANTED[plant], node) in {(violation.rule, violation.node) for violation in result}
+    assert {violation.rule for violation in result} == {PLANTED[plant]}
     with pytest.raises(ModelError, match=rf"{re.escape(node)}: "):
         check(model)
 
@@ -277,7 +277,9 @@ def test_an_addition_of_a_constant_is_left_alone(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "linear.onnx")
     prepared = prepare(tmp_path / "linear.onnx")
     inputs = [np.random.default_rng(seed).standard_normal((1, 3, 4)).astype(np.float32) for seed in range(4)]
-    found = qdq_fusion_rules.quantized(prepared.model, calibrate(prepared, inputs, op_types=qdq_fusion_rules.QUANTIZED))
-    made = {name: node.op_type for node in found.graph.node for name in node.output}
-    assert [made.get(name) for name in named(found, "MatMul").input] == ["DequantizeLinear"] * 2
-    assert [made.get(name) for name in named(found, "Add").input] == ["MatMul", None]
+    result = qdq_fusion_rules.quantized(
+        prepared.model, calibrate(prepared, inputs, op_types=qdq_fusion_rules.QUANTIZED)
+    )
+    results = {name: node.op_type for node in result.graph.node for name in node.output}
+    assert [results.get(name) for name in named(result, "MatMul").input] == ["DequantizeLinear"] * 2
+    assert [results.get(name) for name in named(result, "Add").input] == ["MatMul", None]

@@ -31,17 +31,17 @@ def _float(network: nn.Module, folder: Path, *shape: int) -> Footprint:
 def test_peak_of_a_chain_is_two_adjacent_tensors(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 4, 1), nn.Conv2d(4, 2, 1))
-    found = _float(network, tmp_path, 1, 3, 8, 8)
-    assert found.peak.operator == "CONV_2D"
-    assert [(one.bytes, one.input) for one in found.peak.tensors] == [(8 * 64 * 4, False), (4 * 64 * 4, False)]
-    assert found.peak.bytes == 12 * 64 * 4 <= found.arena.nonpersistent_bytes
-    assert str(found.peak).startswith("CONV_2D /network.1/Conv with /network.0/Conv 2,048, /network.1/Conv 1,024 ")
+    result = _float(network, tmp_path, 1, 3, 8, 8)
+    assert result.peak.operator == "CONV_2D"
+    assert [(one.bytes, one.input) for one in result.peak.tensors] == [(8 * 64 * 4, False), (4 * 64 * 4, False)]
+    assert result.peak.bytes == 12 * 64 * 4 <= result.arena.nonpersistent_bytes
+    assert str(result.peak).startswith("CONV_2D /network.1/Conv with /network.0/Conv 2,048, /network.1/Conv 1,024 ")
 
 
 def test_input_at_the_peak_is_reported(tmp_path: Path) -> None:
-    found = _float(nn.Sequential(nn.Conv2d(16, 2, 1), nn.Conv2d(2, 2, 1)), tmp_path, 1, 16, 8, 8)
-    assert [(one.bytes, one.input) for one in found.peak.tensors] == [(16 * 64 * 4, True), (2 * 64 * 4, False)]
-    assert "(the input) 4,096" in str(found.peak)
+    result = _float(nn.Sequential(nn.Conv2d(16, 2, 1), nn.Conv2d(2, 2, 1)), tmp_path, 1, 16, 8, 8)
+    assert [(one.bytes, one.input) for one in result.peak.tensors] == [(16 * 64 * 4, True), (2 * 64 * 4, False)]
+    assert "(the input) 4,096" in str(result.peak)
 
 
 def test_tensor_stays_alive_until_its_last_reader(tmp_path: Path) -> None:
@@ -51,11 +51,11 @@ def test_tensor_stays_alive_until_its_last_reader(tmp_path: Path) -> None:
             self.first, self.second = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = self.first(x)
-            return found + self.second(torch.relu(found))
+            result: torch.Tensor = self.first(x)
+            return result + self.second(torch.relu(result))
 
-    found = _float(Shortcut(), tmp_path, 1, 4, 8, 8)
-    assert found.peak.bytes == 3 * 4 * 64 * 4
+    result = _float(Shortcut(), tmp_path, 1, 4, 8, 8)
+    assert result.peak.bytes == 3 * 4 * 64 * 4
 
 
 def test_scratch_buffer_counts_at_its_operator(tmp_path: Path) -> None:
@@ -70,14 +70,14 @@ def test_scratch_buffer_counts_at_its_operator(tmp_path: Path) -> None:
 
 
 def test_convolutions_of_one_pixel_need_no_scratch(tmp_path: Path) -> None:
-    found = _float(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1)), tmp_path, 1, 3, 8, 8)
-    assert found.scratch_bytes == 16 * 2
+    result = _float(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1)), tmp_path, 1, 3, 8, 8)
+    assert result.scratch_bytes == 16 * 2
 
 
 def test_the_arena_of_a_cortex_m4_is_at_most_three_percent_less(shared_data: Path) -> None:
     """On a Cortex-M4 (QEMU), TensorFlow Lite Micro 90b983c with CMSIS-NN 4ab83cc reports 54,996 bytes."""
-    found = footprint(shared_data / "models" / "mlperf_tiny_ic_int8.tflite")
-    assert 54_996 <= found.arena_bytes <= 1.03 * 54_996
+    result = footprint(shared_data / "models" / "mlperf_tiny_ic_int8.tflite")
+    assert 54_996 <= result.arena_bytes <= 1.03 * 54_996
 
 
 @pytest.fixture
@@ -91,8 +91,8 @@ def model_files(tmp_path: Path, shared_data: Path) -> list[Path]:
             self.last = nn.Conv2d(38, 7, 3, padding=1)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = self.last(torch.cat([layer(x) for layer in self.layers], 1))
-            return found + x[:, :1]
+            result: torch.Tensor = self.last(torch.cat([layer(x) for layer in self.layers], 1))
+            return result + x[:, :1]
 
     sizes = ((3, 9), (9, 2), (2, 17), (17, 5))
     networks = [Branches(), nn.Sequential(*(nn.Conv2d(*pair, 3, stride=2, padding=1) for pair in sizes))]
@@ -109,13 +109,15 @@ def test_the_memory_plan_is_that_of_tflite_micro(model_files: list[Path]) -> Non
 
 
 def test_flash_is_the_file_the_interpreter_and_the_kernels(tmp_path: Path) -> None:
-    found = _float(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 1)), tmp_path, 1, 3, 8, 8)
-    assert found.operators == {"CONV_2D": 2}
-    assert found.code == {**BASE_BYTES, "CONV_2D": TFLITE["CONV_2D"].kernel_bytes}
-    assert found.golden_bytes == 4 * 4 * (3 * 8 * 8 + 8 * 6 * 6)  # four floats in and out
-    assert found.flash_bytes == found.file_bytes + found.golden_bytes + sum(found.code.values())
-    low, high = found.flash_band
-    assert high - found.flash_bytes == found.flash_bytes - low == pytest.approx(0.15 * sum(found.code.values()), abs=1)
+    result = _float(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 1)), tmp_path, 1, 3, 8, 8)
+    assert result.operators == {"CONV_2D": 2}
+    assert result.code == {**BASE_BYTES, "CONV_2D": TFLITE["CONV_2D"].kernel_bytes}
+    assert result.golden_bytes == 4 * 4 * (3 * 8 * 8 + 8 * 6 * 6)  # four floats in and out
+    assert result.flash_bytes == result.file_bytes + result.golden_bytes + sum(result.code.values())
+    low, high = result.flash_band
+    assert (
+        high - result.flash_bytes == result.flash_bytes - low == pytest.approx(0.15 * sum(result.code.values()), abs=1)
+    )
 
 
 _CONVOLUTIONS = ("CONV_2D", "ADD", "AVERAGE_POOL_2D", "FULLY_CONNECTED")
@@ -135,11 +137,11 @@ def test_flash_bounds_the_linked_images_within_ten_percent(name: str) -> None:
 
 
 def test_flash_of_the_image_of_mlperf_tiny(shared_data: Path) -> None:
-    found = footprint(shared_data / "models" / "mlperf_tiny_ic_int8.tflite")
+    result = footprint(shared_data / "models" / "mlperf_tiny_ic_int8.tflite")
     image, file_bytes, golden, operators = _IMAGES["ic"]
-    assert (found.file_bytes, found.golden_bytes, set(found.operators)) == (file_bytes, golden, set(operators))
-    low, high = found.flash_band
-    assert low <= image <= found.flash_bytes <= high
+    assert (result.file_bytes, result.golden_bytes, set(result.operators)) == (file_bytes, golden, set(operators))
+    low, high = result.flash_band
+    assert low <= image <= result.flash_bytes <= high
 
 
 def test_golden_vectors_are_few_where_inputs_are_large() -> None:
@@ -159,10 +161,10 @@ def test_every_operator_that_is_written_has_an_estimate() -> None:
 )
 def test_mlperf_tiny(shared_data: Path, name: str, peak: int, operators: dict[str, int]) -> None:
     path = shared_data / "models" / f"mlperf_tiny_{name}_int8.tflite"
-    found = footprint(path)
-    assert found.peak.bytes == peak == found.arena.nonpersistent_bytes
-    assert operators.items() <= found.operators.items()
-    assert sum(found.operators.values()) == len(read(path).subgraphs[0].operators)
+    result = footprint(path)
+    assert result.peak.bytes == peak == result.arena.nonpersistent_bytes
+    assert operators.items() <= result.operators.items()
+    assert sum(result.operators.values()) == len(read(path).subgraphs[0].operators)
 
 
 @pytest.mark.parametrize("options", [None, schema.AddOptionsT(), schema.Conv2DOptionsT(dilationWFactor=1)])

@@ -59,16 +59,16 @@ def test_accuracy_uses_the_requested_number_of_samples(tmp_path: Path) -> None:
     images, labels = next(split.batches(12))
     with torch.no_grad():
         expected = float((_network()(images).argmax(1) == labels).float().mean())
-    found = interpreter.evaluate(path, split, samples=12)
-    assert (found.accuracy, found.samples) == (pytest.approx(expected), 12)
+    result = interpreter.evaluate(path, split, samples=12)
+    assert (result.accuracy, result.samples) == (pytest.approx(expected), 12)
 
 
 def test_an_int8_file_agrees_with_litert(tmp_path: Path) -> None:
-    made = _quantized(_network(), tmp_path)
-    found = host_comparison.compare(made.path, _images(30), made.inputs, made.outputs)
-    assert (found.top1_agreement, found.samples, found.kernels) == (1.0, 30, "reference")
-    assert found.worst_steps <= 1
-    assert found.mean_steps <= found.worst_steps
+    result = _quantized(_network(), tmp_path)
+    output = host_comparison.compare(result.path, _images(30), result.inputs, result.outputs)
+    assert (output.top1_agreement, output.samples, output.kernels) == (1.0, 30, "reference")
+    assert output.worst_steps <= 1
+    assert output.mean_steps <= output.worst_steps
 
 
 class _Sums(nn.Module):
@@ -78,32 +78,32 @@ class _Sums(nn.Module):
 
 def test_error_of_a_wrong_kernel_is_larger_than_rounding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TFLITE._facts, "SUM", replace(TFLITE["SUM"], int8="integer"))  # wrong in TFLite Micro
-    made = _quantized(_Sums(), tmp_path)
-    assert made.float_nodes == ()
+    result = _quantized(_Sums(), tmp_path)
+    assert result.float_nodes == ()
     with pytest.raises(ParityError, match=r"\b\d+ quantization steps,.* 4\b"):
-        host_comparison.compare(made.path, _images(10), classes=False)
+        host_comparison.compare(result.path, _images(10), classes=False)
 
 
 def test_agreement_and_accuracy_of_a_map_of_classes_count_its_pixels(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 1)).eval()
-    made = _quantized(network, tmp_path)
+    result = _quantized(network, tmp_path)
     with torch.no_grad():
         labels = network(torch.from_numpy(_images(20))).argmax(1)
     labels[:, 0] = -100
-    found = host_comparison.compare(made.path, _images(20), made.inputs, made.outputs, labels=labels.numpy())
-    assert found.top1_agreement is not None
-    assert 0.95 < found.top1_agreement <= 1
-    assert found.accuracy is not None
-    assert 0.9 < found.accuracy <= 1
+    output = host_comparison.compare(result.path, _images(20), result.inputs, result.outputs, labels=labels.numpy())
+    assert output.top1_agreement is not None
+    assert 0.95 < output.top1_agreement <= 1
+    assert output.accuracy is not None
+    assert 0.9 < output.accuracy <= 1
     with pytest.raises(DataError, match=r"\(20, 8, 8\).*\(20, 8\)"):
-        host_comparison.compare(made.path, _images(20), made.inputs, made.outputs, labels=labels[:, 0].numpy())
+        host_comparison.compare(result.path, _images(20), result.inputs, result.outputs, labels=labels[:, 0].numpy())
 
 
 def test_disagreement_on_classes_is_an_error(tmp_path: Path) -> None:
-    found = Agreement(top1_agreement=0.9, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
+    result = Agreement(top1_agreement=0.9, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
     with pytest.raises(ParityError, match=r"m\.tflite.*90\.00%.* 100 samples.*99\.5%"):
-        found.check(tmp_path / "m.tflite", "TFLite Micro")
+        result.check(tmp_path / "m.tflite", "TFLite Micro")
     tie = Agreement(top1_agreement=0.99, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
     tie.check(tmp_path / "m.tflite", "TFLite Micro")
 
@@ -168,18 +168,18 @@ def test_weights_behind_the_flatbuffer_are_refused(tmp_path: Path) -> None:
 
 
 def test_labels_give_the_accuracy_of_both(tmp_path: Path) -> None:
-    made = _quantized(_network(), tmp_path)
+    result = _quantized(_network(), tmp_path)
     images, labels = next(_split(40).batches(40))
-    found = host_comparison.compare(made.path, images.numpy(), made.inputs, made.outputs, labels=labels.numpy())
-    assert found.accuracy == pytest.approx(interpreter.evaluate(made.path, _split(40)).accuracy)
-    assert found.litert_accuracy == pytest.approx(found.accuracy, abs=1 / 40)
-    assert host_comparison.compare(made.path, images.numpy()).accuracy is None
+    output = host_comparison.compare(result.path, images.numpy(), result.inputs, result.outputs, labels=labels.numpy())
+    assert output.accuracy == pytest.approx(interpreter.evaluate(result.path, _split(40)).accuracy)
+    assert output.litert_accuracy == pytest.approx(output.accuracy, abs=1 / 40)
+    assert host_comparison.compare(result.path, images.numpy()).accuracy is None
 
 
 def test_interpreter_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    made = _quantized(_network(), tmp_path)
-    Interpreter(made.path).arena()
-    host_comparison.compare(made.path, _images(2))
+    result = _quantized(_network(), tmp_path)
+    Interpreter(result.path).arena()
+    host_comparison.compare(result.path, _images(2))
     assert tuple(capfd.readouterr()) == ("", "")
 
 

@@ -94,7 +94,7 @@ def image(
     rank: int = 2,
     size: int | tuple[int, ...] = 4,
     read: str = "conv",
-    **rest: Any,
+    **remainder: Any,
 ) -> Example:
     """``op`` on (batch, channels, *positions) that a convolution made.
 
@@ -105,7 +105,7 @@ def image(
     kernel = draw.one_of(1, 3)
     before = _CONVOLUTIONS[rank](2, channels, kernel, padding=kernel // 2)
     sizes = size if isinstance(size, tuple) else (size,) * rank
-    return _between(before, op, torch.randn(2, 2, *sizes), channels if units is None else units, read, **rest)
+    return _between(before, op, torch.randn(2, 2, *sizes), channels if units is None else units, read, **remainder)
 
 
 def sequence(
@@ -116,12 +116,12 @@ def sequence(
     *,
     steps: int | None = 5,
     read: str = "linear",
-    **rest: Any,
+    **remainder: Any,
 ) -> Example:
     """``op`` on (batch, steps, features) that a linear layer made, or (batch, features) where ``steps`` is None."""
     before = nn.Linear(3, features, bias=draw.one_of(True, False))
     x = torch.randn(2, 3) if steps is None else torch.randn(2, steps, 3)
-    return _between(before, op, x, features if units is None else units, read, **rest)
+    return _between(before, op, x, features if units is None else units, read, **remainder)
 
 
 def _between(

@@ -17,8 +17,8 @@ def _channelwise(op: str, rank: int, function: Callable[..., Tensor], *sizes: tu
 
     @example(op)
     def build(draw: Draw) -> Example:
-        drawn = [draw.size(*limits) for limits in sizes]
-        return image(draw, lambda x: function(x, *drawn), draw.size(2, 9), rank=rank, size=6)
+        samples = [draw.size(*limits) for limits in sizes]
+        return image(draw, lambda x: function(x, *samples), draw.size(2, 9), rank=rank, size=6)
 
 
 for _rank in (1, 2, 3):

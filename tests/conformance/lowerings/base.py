@@ -31,8 +31,8 @@ class Maker:
 
     def values(self, *shape: int, low: float | None = None) -> Array:
         """Normal values, or positive ones from ``low`` to ``low`` + 3."""
-        drawn = self.rng.standard_normal(shape) if low is None else low + 3 * self.rng.random(shape)
-        return np.asarray(drawn, np.float32)
+        samples = self.rng.standard_normal(shape) if low is None else low + 3 * self.rng.random(shape)
+        return np.asarray(samples, np.float32)
 
     def image(self, channels: int | None = None, *, least: int = 5, most: int = 9) -> Array:
         """(N, C, H, W)."""
@@ -76,9 +76,9 @@ class Maker:
                 initializers.append(numpy_helper.from_array(np.asarray(values), f"c{index}"))
         while not names[-1]:
             names.pop()
-        given = {name: value for name, value in attributes.items() if value is not None}
+        options = {name: value for name, value in attributes.items() if value is not None}
         results = [f"y{index}" for index in range(outputs)]
-        nodes.append(helper.make_node(op, names, results, "tested", **given))
+        nodes.append(helper.make_node(op, names, results, "tested", **options))
         return Example(assemble(nodes, feed, results, initializers, opset), feed)
 
 

@@ -53,8 +53,8 @@ def slice_(make: Maker) -> Example:
         low, high = min(first, last), max(first, last)
         bounds.append((low, high + 1, step) if step > 0 else (high, low - 1 if low else -(10**6), step))
     starts, ends, steps = (np.array(column, np.int64) for column in zip(*bounds, strict=True))
-    given = np.array([axis - x.ndim if draw.one_of(True, False) else axis for axis in axes], np.int64)
-    return make.model("Slice", [x], [starts, ends, given, steps])
+    inputs = np.array([axis - x.ndim if draw.one_of(True, False) else axis for axis in axes], np.int64)
+    return make.model("Slice", [x], [starts, ends, inputs, steps])
 
 
 @example("Split")

@@ -36,8 +36,8 @@ def reduction(make: Maker, op: str) -> Example:
     axes = [axis for axis in range(x.ndim) if make.draw.one_of(True, False)] or None
     keep = make.draw.size(0, 1)
     if op == "ReduceSum" or make.draw.one_of(True, False):
-        given = None if axes is None else np.array(axes, np.int64)
-        return make.model(op, [x], [given], opset=18, keepdims=keep)
+        inputs = None if axes is None else np.array(axes, np.int64)
+        return make.model(op, [x], [inputs], opset=18, keepdims=keep)
     return make.model(op, [x], axes=axes, keepdims=keep)
 
 

@@ -58,19 +58,19 @@ def test_exactly_the_operators_of_the_file_are_registered(folder: Path, model: P
 
 def test_the_arena_is_the_one_of_the_allocator(folder: Path, model: Path) -> None:
     (size,) = re.findall(r"kTensorArenaBytes = (\d+);", (folder / "arena_size.h").read_text())
-    found = footprint(model)
+    result = footprint(model)
     assert int(size) % 16 == 0
-    assert 0 <= int(size) - found.arena_bytes < 16
+    assert 0 <= int(size) - result.arena_bytes < 16
     terms = [int(term) for term in re.findall(r"^// (\d+):", (folder / "arena_size.h").read_text(), re.MULTILINE)]
-    assert sum(terms) == found.arena_bytes
+    assert sum(terms) == result.arena_bytes
 
 
 def test_golden_vectors_equal_outputs_of_tflite_micro(model: Path, samples: np.ndarray) -> None:
-    found = firmware_files.golden(model, samples)
-    assert len(found.inputs) == len(samples)
+    result = firmware_files.golden(model, samples)
+    assert len(result.inputs) == len(samples)
     interpreter = Interpreter(model)
-    (again,) = interpreter.run_stored([np.frombuffer(found.inputs[1], np.int8).reshape(interpreter.inputs[0].shape)])
-    assert again.tobytes() == found.outputs[1] != found.outputs[0]
+    (again,) = interpreter.run_stored([np.frombuffer(result.inputs[1], np.int8).reshape(interpreter.inputs[0].shape)])
+    assert again.tobytes() == result.outputs[1] != result.outputs[0]
 
 
 def test_the_readme_has_no_gaps(folder: Path) -> None:
@@ -121,12 +121,12 @@ class _Line:
 def program(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if _HOST is None:
         pytest.skip("g++ is not installed")
-    made = tmp_path_factory.mktemp("host") / "firmware"
+    result = tmp_path_factory.mktemp("host") / "firmware"
     sources = [folder / "main.cc", folder / "golden.cc", _HERE / "stand_in.cc"]
-    argv = [_HOST, *_STRICT, "-fsanitize=address,undefined", "-I", folder, *sources, "-o", made]
+    argv = [_HOST, *_STRICT, "-fsanitize=address,undefined", "-I", folder, *sources, "-o", result]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    return made
+    return result
 
 
 @pytest.fixture
@@ -140,11 +140,11 @@ def line(program: Path) -> Iterator[_Line]:
 def test_firmware_reports_its_name(line: _Line, model: Path) -> None:
     assert line.ask("name") == ["m-name-dut-[EdgePrune]"]
     digits = sha256(model.read_bytes()).hexdigest()[:12]
-    told = ["m-profile-[ULPMark for tinyML Firmware V0.0.1]", f"m-model-[{NAME}-{digits}]"]
-    assert line.ask("profile") == told
+    lines = ["m-profile-[ULPMark for tinyML Firmware V0.0.1]", f"m-model-[{NAME}-{digits}]"]
+    assert line.ask("profile") == lines
     assert line.ask("arena") == ["m-arena-[12345]"]
-    (said,) = line.ask("layers")
-    assert board_protocol.layers(board_protocol.bracketed(said, "layers") or "") == [("CONV_2D", 100), ("ADD", 7)]
+    (output,) = line.ask("layers")
+    assert board_protocol.layers(board_protocol.bracketed(output, "layers") or "") == [("CONV_2D", 100), ("ADD", 7)]
     assert board_protocol.is_other_model(f"{NAME}-{digits}", sha256(model.read_bytes()).hexdigest()) is False
 
 
@@ -156,16 +156,16 @@ def test_an_input_is_loaded_and_inferred(line: _Line, model: Path) -> None:
     assert line.ask(f"db {text[:62]}") == []
     assert line.ask(f"db {text[62:124].upper()}") == []
     assert line.ask(f"db {text[124:]}") == ["m-load-done"]
-    said = line.ask("infer 3 2")
-    first, last = (lap for lap in map(board_protocol.lap_us, said) if lap is not None)
+    replies = line.ask("infer 3 2")
+    first, last = (lap for lap in map(board_protocol.lap_us, replies) if lap is not None)
     assert board_protocol.elapsed_us(first, last) == 100
-    assert [one for one in said if not one.startswith("m-lap")] == [
-        "m-warmup-start-2", "m-warmup-done", "m-infer-start-3", "m-infer-done", said[-1]
+    assert [one for one in replies if not one.startswith("m-lap")] == [
+        "m-warmup-start-2", "m-warmup-done", "m-infer-start-3", "m-infer-done", replies[-1]
     ]  # fmt: skip
-    numbers = board_protocol.results(board_protocol.bracketed(said[-1], "results") or "")
+    numbers = board_protocol.results(board_protocol.bracketed(replies[-1], "results") or "")
     steps = content[: len(numbers)].astype(int)
     np.testing.assert_allclose(numbers, (steps - output.zero_point) * output.scale, atol=6e-4)
-    assert line.ask("results") == said[-1:]
+    assert line.ask("results") == replies[-1:]
 
 
 def test_the_clock_wraps_around(line: _Line) -> None:

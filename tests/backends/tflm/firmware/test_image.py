@@ -41,8 +41,8 @@ def _cmake(*argv: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 def _image(firmware: Path, tflm: Path, *options: str) -> Path:
     """Run the commands of the README beside the folder."""
     folder, build = firmware.parent, firmware.parent / "build"
-    given = [f"-DTFLM_DIR={tflm}", f"-DBOARD_DIR={firmware.name}/{_BOARD}", *options]
-    done = _cmake("-S", firmware.name, "-B", build, "--toolchain", "toolchain.cmake", *given, cwd=folder)
+    inputs = [f"-DTFLM_DIR={tflm}", f"-DBOARD_DIR={firmware.name}/{_BOARD}", *options]
+    done = _cmake("-S", firmware.name, "-B", build, "--toolchain", "toolchain.cmake", *inputs, cwd=folder)
     assert done.returncode == 0, done.stderr
     done = _cmake("--build", build, cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -58,9 +58,9 @@ def _emulated(image: Path) -> Iterator[str]:
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as qemu:
         try:
             assert qemu.stdout is not None
-            found = re.search(r"redirected to (\S+)", qemu.stdout.readline())
-            assert found is not None
-            yield found[1]
+            output = re.search(r"redirected to (\S+)", qemu.stdout.readline())
+            assert output is not None
+            yield output[1]
         finally:
             qemu.kill()
 
@@ -82,8 +82,8 @@ def test_image_is_a_release_without_unused_functions(image: Path, model: Path) -
 @pytest.mark.long
 def test_a_release_is_profiled_without_layers_and_emulated(image: Path, model: Path) -> None:
     with _emulated(image) as port:
-        found = ep.profile(model, f"serial:{port}", **_QUICK)
-    (measured,) = found.models.values()
+        result = ep.profile(model, f"serial:{port}", **_QUICK)
+    (measured,) = result.models.values()
     assert measured.sha256 == sha256(model)
     assert measured.latency_ms.kind == "emulated"
     assert measured.arena_bytes is not None
@@ -95,8 +95,8 @@ def test_a_release_is_profiled_without_layers_and_emulated(image: Path, model: P
 def test_image_with_layer_times_reports_them(write_firmware: Write, tflm: Path, model: Path, tmp_path: Path) -> None:
     image = _image(write_firmware(tmp_path / "firmware", "nucleo-l4r5zi"), tflm, "-DLAYER_TIMES=ON")
     with _emulated(image) as port:
-        found = ep.profile(model, f"serial:{port}?emulated=1", **_QUICK)
-    (measured,) = found.models.values()
+        result = ep.profile(model, f"serial:{port}?emulated=1", **_QUICK)
+    (measured,) = result.models.values()
     assert measured.layers is not None
     (layer,) = measured.layers
     assert layer.kind == "CONV_2D"
@@ -118,8 +118,8 @@ def test_every_core_is_linked_for_itself(
 ) -> None:
     image = _image(write_firmware(tmp_path / "firmware", target), tflm)
     argv = ["arm-none-eabi-readelf", "-A", image]
-    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    attributes = dict(re.findall(r"Tag_(\w+): (.+)", told))
+    output = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    attributes = dict(re.findall(r"Tag_(\w+): (.+)", output))
     assert attributes["CPU_arch"] == core
     assert attributes.get("ABI_HardFP_use") == floats
     assert ("ABI_VFP_args" in attributes) == (target != "rp2040-pico")  # passes floats in registers

@@ -32,8 +32,8 @@ def is_registered(kind: str, custom: str = "") -> bool:
         os._exit(0)
     os.close(write)
     os.waitpid(child, 0)
-    with os.fdopen(read) as told:
-        printed = told.read()
+    with os.fdopen(read) as output:
+        printed = output.read()
     return "Didn't find op" not in printed and "Failed to get registration" not in printed
 
 

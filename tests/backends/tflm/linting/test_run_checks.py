@@ -36,8 +36,8 @@ def _lint(folder: Path, content: bytes, *targets: str) -> LintReport:
 
 
 def _only(report: LintReport, code: str) -> Finding:
-    (found,) = [finding for finding in report.findings if finding.code == code]
-    return found
+    (result,) = [finding for finding in report.findings if finding.code == code]
+    return result
 
 
 def test_a_good_file_has_no_findings(tmp_path: Path) -> None:
@@ -56,8 +56,8 @@ def test_hybrid_operators_are_errors(tmp_path: Path) -> None:
     weights = file.tensor("w", (4, 8), data=np.ones((4, 8), np.int8))
     file.op("FULLY_CONNECTED", (x, weights, -1), (y,), schema.FullyConnectedOptionsT())
     report = _lint(tmp_path, file.content((x,), (y,)))
-    found = _only(report, "hybrid-op")
-    assert (found.level, found.op, found.operator, found.tensor) == ("error", 0, "FULLY_CONNECTED", "y")
+    result = _only(report, "hybrid-op")
+    assert (result.level, result.op, result.operator, result.tensor) == ("error", 0, "FULLY_CONNECTED", "y")
     assert report.footprint is None
     assert {fit.arena_bytes for fit in report.boards} == {None}
 
@@ -78,9 +78,9 @@ def test_buffers_behind_the_flatbuffer_are_errors(tmp_path: Path) -> None:
     stored = schema.Model.GetRootAs(moved).Buffers(1)
     moved[(at := stored._tab.Pos + stored._tab.Offset(6)) : at + 8] = place.to_bytes(8, "little")
     report = _lint(tmp_path, bytes(moved).ljust(place, b"\0") + bytes([1] * 32))
-    found = _only(report, "offset-buffer")
-    assert (found.level, found.tensor) == ("error", "w")
-    assert "pack" in found.remedy
+    result = _only(report, "offset-buffer")
+    assert (result.level, result.tensor) == ("error", "w")
+    assert "pack" in result.remedy
 
 
 def _packed_as_it_is(model: schema.ModelT) -> bytes:
@@ -112,10 +112,10 @@ def test_each_float_island_is_reported_once(tmp_path: Path) -> None:
     file = File()
     x, y = _with_float_island(file, ("EXP", "ABS"))
     report = _lint(tmp_path, file.content((x,), (y,)))
-    found = _only(report, "float-island")
-    assert (found.level, found.op, found.tensor) == ("warning", 2, "exp")
-    assert found.message.startswith("2 float operators to op 3 ")
-    assert "EXP, ABS" in found.message
+    result = _only(report, "float-island")
+    assert (result.level, result.op, result.tensor) == ("warning", 2, "exp")
+    assert result.message.startswith("2 float operators to op 3 ")
+    assert "EXP, ABS" in result.message
     assert not report.errors
     assert report.footprint is not None  # TFLite Micro has float kernels of both
 
@@ -176,12 +176,12 @@ def test_shapes_that_are_not_known_are_errors(tmp_path: Path) -> None:
 def test_shapes_that_values_decide_are_errors(tmp_path: Path) -> None:
     file = File()
     x, y = file.tensor("x", (1, 8)), file.tensor("y", (8, 1))
-    wanted = file.tensor("wanted", (2,), INT32)
-    file.op("RESHAPE", (x, wanted), (y,), schema.ReshapeOptionsT())
-    found = _only(_lint(tmp_path, file.content((x, wanted), (y,))), "dynamic-tensor")
-    assert (found.level, found.operator) == ("error", "RESHAPE")
+    expected = file.tensor("wanted", (2,), INT32)
+    file.op("RESHAPE", (x, expected), (y,), schema.ReshapeOptionsT())
+    result = _only(_lint(tmp_path, file.content((x, expected), (y,))), "dynamic-tensor")
+    assert (result.level, result.operator) == ("error", "RESHAPE")
     file.buffers.append(schema.BufferT(data=np.array([8, 1], np.int32).tobytes()))
-    file.tensors[wanted].buffer = 1
+    file.tensors[expected].buffer = 1
     assert not _lint(tmp_path, file.content((x,), (y,))).errors
 
 
@@ -190,8 +190,8 @@ def test_operators_without_a_kernel_are_errors(tmp_path: Path, kind: str, custom
     file = File()
     x, y = file.tensor("x", (1, 8)), file.tensor("y", (1, 8))
     file.op(kind, (x,), (y,), custom=custom)
-    found = _only(_lint(tmp_path, file.content((x,), (y,))), "no-kernel")
-    assert (found.level, found.operator) == ("error", custom or kind)
+    result = _only(_lint(tmp_path, file.content((x,), (y,))), "no-kernel")
+    assert (result.level, result.operator) == ("error", custom or kind)
 
 
 @pytest.mark.long
@@ -200,9 +200,9 @@ def test_the_list_of_kernels_is_what_tflite_micro_registers() -> None:
     root = Path(__file__).parents[4]
     argv = [sys.executable, "-m", "tests.backends.tflm.linting.registered", *MICRO_CUSTOM_KERNELS, "MyOwn"]
     ended = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=True, timeout=600)
-    found = json.loads(ended.stdout)
-    assert set(found["builtin"]) == set(TFLITE.names(lambda facts: facts.micro_kernel))
-    assert set(found["custom"]) == MICRO_CUSTOM_KERNELS
+    values = json.loads(ended.stdout)
+    assert set(values["builtin"]) == set(TFLITE.names(lambda facts: facts.micro_kernel))
+    assert set(values["custom"]) == MICRO_CUSTOM_KERNELS
 
 
 def _convolution(channels: int, outputs: int, *, size: int = 3) -> bytes:
@@ -217,7 +217,7 @@ def _convolution(channels: int, outputs: int, *, size: int = 3) -> bytes:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("channels", "outputs", "told"),
+    ("channels", "outputs", "message"),
     [
         (4, 8, None),
         (3, 8, "3 of 27 products"),
@@ -225,11 +225,13 @@ def _convolution(channels: int, outputs: int, *, size: int = 3) -> bytes:
         (3, 9, "1 of 9"),
     ],
 )
-def test_channel_counts_that_miss_the_fast_loops(tmp_path: Path, channels: int, outputs: int, told: str | None) -> None:
+def test_channel_counts_that_miss_the_fast_loops(
+    tmp_path: Path, channels: int, outputs: int, message: str | None
+) -> None:
     content = _convolution(channels, outputs)
     slow = [one for one in _lint(tmp_path, content, "nucleo-l4r5zi").findings if one.code == "cmsis-nn-slow-path"]
-    assert [told in one.message for one in slow if told] == ([] if told is None else [True])
-    assert len(slow) == (told is not None)
+    assert [message in one.message for one in slow if message] == ([] if message is None else [True])
+    assert len(slow) == (message is not None)
     # Vectors, no DSP, other kernels.
     assert not _lint(tmp_path, content, "corstone-300", "rp2040-pico", "esp32-s3").findings
 
@@ -247,7 +249,7 @@ def _depthwise(channels: int, multiplier: int, dilation: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("channels", "multiplier", "dilation", "level", "told"),
+    ("channels", "multiplier", "dilation", "level", "message"),
     [
         (8, 1, 1, "", ""),
         (6, 1, 1, "note", "2 of 6 channels"),
@@ -256,10 +258,10 @@ def _depthwise(channels: int, multiplier: int, dilation: int) -> bytes:
     ],
 )
 def test_depthwise_layers_that_miss_the_fast_kernels(
-    tmp_path: Path, channels: int, multiplier: int, dilation: int, level: str, told: str
+    tmp_path: Path, channels: int, multiplier: int, dilation: int, level: str, message: str
 ) -> None:
     report = _lint(tmp_path, _depthwise(channels, multiplier, dilation), "arduino-nano-33-ble")
-    slow = [(one.level, told in one.message) for one in report.findings if one.code == "cmsis-nn-slow-path"]
+    slow = [(one.level, message in one.message) for one in report.findings if one.code == "cmsis-nn-slow-path"]
     assert slow == ([(level, True)] if level else [])
 
 
@@ -290,9 +292,9 @@ def test_board_that_is_too_small_is_an_error_only_if_requested(tmp_path: Path) -
     assert not report.errors
     fits = {fit.board: fit.fits for fit in report.boards}
     assert (fits["arduino-nano-33-ble"], fits["nucleo-l4r5zi"]) == (False, True)
-    found = _only(_lint(tmp_path, content, "nucleo-l4r5zi", "arduino-nano-33-ble"), "arena-too-large")
-    assert "arduino-nano-33-ble has 196,608" in found.message
-    assert "estimated" in found.message
+    result = _only(_lint(tmp_path, content, "nucleo-l4r5zi", "arduino-nano-33-ble"), "arena-too-large")
+    assert "arduino-nano-33-ble has 196,608" in result.message
+    assert "estimated" in result.message
     file.tensor("unused", (1 << 20,), data=np.zeros(1 << 20, np.int8))
     assert (
         "model" not in _only(_lint(tmp_path, file.content((x,), (big,)), "arduino-nano-33-ble"), "flash-too-large").code
@@ -343,11 +345,11 @@ def test_file_converted_by_edgeprune_has_no_findings(tmp_path: Path) -> None:
     converted = convert(written.path, tmp_path / "m.tflite")
     assert [finding.code for finding in lint(converted.path).findings] == ["float-model"]
     samples = TensorSplit(torch.randn(32, 4, 8, 8), torch.zeros(32, dtype=torch.int64))
-    made = quantize(converted, tmp_path / "int8.tflite", samples)
-    report = lint(made.path, ["arduino-nano-33-ble"])
+    result = quantize(converted, tmp_path / "int8.tflite", samples)
+    report = lint(result.path, ["arduino-nano-33-ble"])
     assert report.findings == ()
     assert report.footprint is not None
-    assert report.footprint == tflm_footprint.footprint(made.path)
+    assert report.footprint == tflm_footprint.footprint(result.path)
 
 
 @pytest.mark.long
@@ -355,20 +357,20 @@ def test_mlperf_tiny(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> N
     """What the linter says of the reference files; the arenas are those of TFLite Micro's own allocator."""
     folder = shared_data / "models"
     assert run(["lint", str(folder / "mlperf_tiny_ic_int8.tflite"), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["operators"] == {
+    values = json.loads(capsys.readouterr().out)
+    assert values["operators"] == {
         "CONV_2D": 9, "ADD": 3, "AVERAGE_POOL_2D": 1, "RESHAPE": 1, "FULLY_CONNECTED": 1, "SOFTMAX": 1,
     }  # fmt: skip
-    assert [(one["level"], one["code"], one["op"]) for one in told["findings"]] == [
+    assert [(one["level"], one["code"], one["op"]) for one in values["findings"]] == [
         ("note", "open-shape", None),
         ("note", "cmsis-nn-slow-path", 0),
     ]
-    assert "3 of 27 products" in told["findings"][1]["message"]
-    assert told["arena"]["nonpersistent_bytes"] == 49_152  # three images of 32 x 32 x 16
-    assert told["arena"]["restated_for_32_bit"] == 54_432
-    assert told["arena"]["scratch_bytes"] == 832
-    assert {board["arena_bytes"] for board in told["boards"]} == {55_264}
-    assert all(board["fits"] for board in told["boards"])
+    assert "3 of 27 products" in values["findings"][1]["message"]
+    assert values["arena"]["nonpersistent_bytes"] == 49_152  # three images of 32 x 32 x 16
+    assert values["arena"]["restated_for_32_bit"] == 54_432
+    assert values["arena"]["scratch_bytes"] == 832
+    assert {board["arena_bytes"] for board in values["boards"]} == {55_264}
+    assert all(board["fits"] for board in values["boards"])
     assert run(["lint", str(folder / "mlperf_tiny_ad01_int8.tflite")]) == 0
     printed = capsys.readouterr().out
     assert "276,976 bytes; 10 FULLY_CONNECTED" in printed
