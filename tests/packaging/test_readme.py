@@ -42,6 +42,10 @@ def test_readme_example_of_an_own_network_builds(
     assert manifest["budgets"][0]["ok"]
     assert manifest["target"] == "raspberry-pi-4"
 
+    written, built = (line.split() for line in _README.splitlines() if "edgeprune" in line and " flowers" in line)
+    assert run(written[1:]) == 0
+    assert run([*built[1:], "--epochs", "1", "--dry-run"]) == 0
+
 
 def test_readme_python_example_halves_the_macs() -> None:
     names: dict[str, Any] = {}
