@@ -166,7 +166,8 @@ def _notebook(path: Path) -> str:
 
 def _commands(path: str, command: click.Command, parent: click.Context | None = None) -> Iterable[str]:
     """Yield a section for a command and for each of its subcommands: the text of ``--help`` without the exit codes."""
-    context = click.Context(command, info_name=path.rpartition(" ")[2], parent=parent, terminal_width=100)
+    name, settings = path.rpartition(" ")[2], {**command.context_settings, "terminal_width": 100}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
     text, separator, _ = command.get_help(context).partition("\nExit codes:")
     codes = "[Exit codes](exit-codes.md)\n" if separator else ""
     yield f"## {path}\n\n```text\n{text.strip()}\n```\n\n{codes}"
@@ -221,7 +222,10 @@ def write_pages() -> None:
     _write("index.md", _root_page("README.md"))
     _write("changelog.md", _root_page("CHANGELOG.md"))
     _write("reference/python.md", "# Python\n\n" + "\n".join(f"::: edgeprune.{name}\n" for name in _PYTHON))
-    _write("reference/command-line.md", "# Command line\n\n" + "\n".join(_commands("edgeprune", _edgeprune)))
+    _write(
+        "reference/command-line.md",
+        "\n".join(["# Command line\n", *_commands("edgeprune", _edgeprune), _COMPLETION, ""]),
+    )
     for notebook in (_ROOT / "docs").rglob("*.ipynb"):
         _write(str(notebook.relative_to(_ROOT / "docs").with_suffix(".md")), _notebook(notebook))
     for name, file in _SCHEMAS.items():

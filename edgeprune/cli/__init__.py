@@ -83,7 +83,7 @@ class _Commands(SuggestingGroup):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
 )
 @click.version_option(__version__, prog_name="edgeprune")
-@click.option("-v", "--verbose", count=True, help="Log to stderr; twice for more.")
+@click.option("-v", "--verbose", count=True, show_default=False, help="Log to stderr; twice for more.")
 @click.pass_context
 def _edgeprune(context: click.Context, verbose: int) -> None:
     """Prune a trained PyTorch network and deploy it to a small device.
