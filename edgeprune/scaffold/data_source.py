@@ -94,7 +94,7 @@ def of_path(
         width=shape[2],
         mean=mean if mean is not None and len(mean) == channels else (0.5,) * channels,
         std=std if std is not None and len(std) == channels else (0.5,) * channels,
-        suffixes=_IMAGES,
+        train='(folder / "train")' if (path / _TRAIN).is_dir() else "folder",
         mode=_MODES[channels],
         splits=_split_lines(path),
     )
@@ -102,24 +102,22 @@ def of_path(
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    """Return the folders in ``folder`` that hold images."""
-    return [
-        inner
-        for inner in sorted(folder.iterdir())
-        if inner.is_dir() and any(file.suffix.lower() in _IMAGES for file in inner.iterdir())
-    ]
+    """Return the folders in ``folder`` if any of them holds images."""
+    folders = [inner for inner in sorted(folder.iterdir()) if inner.is_dir() and not inner.name.startswith(".")]
+    has_images = any(file.suffix.lower() in _IMAGES for inner in folders for file in inner.iterdir())
+    return folders if has_images else []
 
 
 def _split_lines(folder: Path) -> str:
     """Return the lines of code that create the splits of a folder of images."""
     if not (folder / _TRAIN).is_dir():
-        digits = {"train": "range(2, 10)", "validation": "range(1)", "test": "range(1, 2)"}
-        return "\n".join(f'        "{role}": ImageFolders(folder, {chosen}),' for role, chosen in digits.items())
+        parts = {"train": "range(2, 10)", "validation": "range(1)", "test": "range(1, 2)"}
+        return "\n".join(f'        "{role}": ImageFolders(folder, classes, {part}),' for role, part in parts.items())
     validation = next((name for name in _VALIDATION if (folder / name).is_dir()), None)
     if validation is None:
         raise DataError(f"--data-dir: {folder} has {_TRAIN}/, but none of {', '.join(_VALIDATION)} beside it")
     names = {"train": _TRAIN, "validation": validation, **({"test": _TEST} if (folder / _TEST).is_dir() else {})}
-    return "\n".join(f'        "{role}": ImageFolders(folder / "{name}"),' for role, name in names.items())
+    return "\n".join(f'        "{role}": ImageFolders(folder / "{name}", classes),' for role, name in names.items())
 
 
 def _of_tensors(path: Path) -> DataSource:
@@ -130,14 +128,15 @@ def _of_tensors(path: Path) -> DataSource:
     """
     stored = _arrays(path) if path.suffix == ".npz" else _tensors(path)
     inputs, labels, names = _pair(stored, path)
+    load, imports = "torch.load(folder / FILE, weights_only=True)", "import torch"
     if path.suffix == ".npz":
-        load, value = "np.load(folder / FILE)", "torch.from_numpy(stored[name])"
-    else:
-        load, value = "torch.load(folder / FILE, weights_only=True)", "stored[name]"
+        load, imports = "np.load(folder / FILE)", "import numpy as np\nimport torch"
     read = f"inputs, labels = {load}"
     if isinstance(stored, Mapping):
-        read = f"stored = {load}\n    inputs, labels = ({value} for name in {names})"
-    imports = "import numpy as np\nimport torch\n" if path.suffix == ".npz" else "import torch\n"
+        tensors = [f"stored[{json.dumps(name)}]" for name in names]
+        if path.suffix == ".npz":
+            tensors = [f"torch.from_numpy({array})" for array in tensors]
+        read = f"stored = {load}\n    inputs, labels = {', '.join(tensors)}"
     code = filled("tensor_file.py", file=json.dumps(path.name), imports=imports, read=read)
     return DataSource(code, tuple(inputs.shape[1:]), int(labels.max()) + 1, path.parent)
 

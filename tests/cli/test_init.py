@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from torch import nn
 
 from edgeprune.cli import run
 from edgeprune.config import Recipe
+from edgeprune.model.user_objects import load_object
 from tests.zoo.networks import declare_operators
 
 _NET = """
@@ -59,6 +63,9 @@ def test_init_writes_files_that_pass_their_check(folder: Path, capsys: pytest.Ca
     assert "warning: " in output.out + output.err
     assert run(["init", "--check", "--json"]) == 0
     assert _report(capsys)["input"] == [1, 3, 32, 32]
+    assert _is_clean(folder)
+    assert run(["init", "--input", "1,40", "--force"]) == 0
+    assert _is_clean(folder)
 
 
 def test_commented_settings_of_the_recipe_are_valid(folder: Path) -> None:
@@ -84,6 +91,16 @@ def test_existing_files_are_kept_without_force(folder: Path, capsys: pytest.Capt
     assert "def build" in (folder / "model.py").read_text()
 
 
+def _is_clean(folder: Path) -> bool:
+    """Whether ruff has nothing to change in the files of a project."""
+    options = ["--isolated", "--line-length", "120", str(folder)]
+    checks = [["check", "--quiet", "--select", "B,E,F,I,RUF,SIM,UP,W"], ["format", "--quiet", "--check"]]
+    return all(
+        subprocess.run([sys.executable, "-m", "ruff", *check, *options], check=False).returncode == 0
+        for check in checks
+    )
+
+
 @pytest.mark.parametrize("parts", [(), ("train", "val"), ("train", "validation", "test")])
 def test_images_in_class_folders_are_read(
     parts: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
@@ -95,6 +112,17 @@ def test_images_in_class_folders_are_read(
     expected = {"train": 16, "validation": 4, "test": 4}
     assert report["samples"] == ({name.replace("val", "validation")[:10]: 24 for name in parts} if parts else expected)
     assert Recipe.load(folder / "project").data.dir == "../photos"
+    assert _is_clean(folder / "project")
+
+
+def test_classes_are_those_of_the_training_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _images(folder / "photos", "train", "val")
+    shutil.rmtree(folder / "photos" / "val" / "dark")
+    (folder / "photos" / "train" / ".cache").mkdir()
+    assert run(["init", "--data-dir", "photos", "--json"]) == 0
+    assert _report(capsys)["classes"] == ["dark", "light"]
+    splits = load_object("data.py:load", base=folder)(folder / "photos")
+    assert {label for _, label in splits["validation"].samples} == {1}
 
 
 @pytest.mark.parametrize("kind", ["tuple.pt", "names.pt", "arrays.npz"])
@@ -109,6 +137,7 @@ def test_file_of_tensors_gives_shape_and_classes(kind: str, folder: Path, capsys
     assert report["input"] == [1, 1, 8, 8]
     assert report["samples"] == {"train": 32, "validation": 4, "test": 4}
     assert "CLASSES = 3" in (folder / "model.py").read_text()
+    assert _is_clean(folder)
 
 
 def test_own_network_is_named_and_not_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,9 +204,10 @@ def test_network_of_torchvision_gets_the_classes_of_the_images(
     assert _report(capsys)["input"] == [1, 3, 224, 224]
     assert "CLASSES = 2" in (folder / "model.py").read_text()
     assert "0.485" in (folder / "data.py").read_text()
+    assert _is_clean(folder)
     assert run(["init", "--from", "torchvision:squeezenet", "--force"]) == 3
     assert "squeezenet1_1" in capsys.readouterr().err
-    monkeypatch.setitem(__import__("sys").modules, "torchvision", None)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
     assert run(["init", "--from", "torchvision:resnet18", "--force"]) == 3
     assert "pip install torchvision" in capsys.readouterr().err
 
