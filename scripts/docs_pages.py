@@ -92,6 +92,7 @@ def _root_page(name: str) -> str:
         (_ROOT / name)
         .read_text(encoding="utf-8")
         .replace("](docs/", "](")
+        .replace(".ipynb)", ".md)")
         .replace("](CHANGELOG.md)", "](changelog.md)")
     )
     return re.sub(r"\[([^\]]*)\]\([A-Z_]+\.md\)", r"\1", text)

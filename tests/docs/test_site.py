@@ -49,3 +49,10 @@ def test_every_key_of_a_file_has_a_meaning(name: str, site: Path) -> None:
     cells = [row for row in rows if len(row) == 4]
     assert len(cells) > 20
     assert [row[0] for row in cells if not row[3].strip()] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "CODE_OF_CONDUCT.md"])
+def test_links_of_pages_outside_the_site_exist(name: str) -> None:
+    page = (_ROOT / name).read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", page)
+    assert [link for link in links if not (_ROOT / link).exists()] == []

@@ -65,11 +65,15 @@ def test_tutorial_of_the_first_network_builds_its_bundle(tmp_path: Path) -> None
     inspect, build, profile = _commands(page)[:3]
     assert _run(inspect, tmp_path) == 0
     assert _run([*build, "--epochs", "1"], tmp_path) == 0
-    assert (tmp_path / profile[2] / "report.html").is_file()
+    bundle = tmp_path / profile[2]
+    assert (bundle / "report.html").is_file()
+    assert _run([sys.executable, "run.py"], bundle) == 0
+    assert _run([sys.executable, str(tmp_path / "my_program.py")], bundle) == 0
 
 
 def test_tutorial_of_limits_ends_with_the_exit_codes_it_names(tmp_path: Path) -> None:
     quick_host.write(tmp_path)
     page = (_TUTORIALS / "gates.md").read_text(encoding="utf-8")
-    codes = [_run(command, tmp_path) for command in _commands(page)]
+    faster = {"build": ["--set", "prune.samples=64"]}
+    codes = [_run([*command, *faster.get(command[1], [])], tmp_path) for command in _commands(page)]
     assert codes == [0, 0, 4, 0, 0, 4]
