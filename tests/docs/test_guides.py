@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
 
 import edgeprune
 from edgeprune.cli import run
 from edgeprune.config import Recipe, Target
-from edgeprune.model.data import DatasetSplit
 
 _GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 
@@ -79,11 +77,12 @@ def test_detector_of_the_guide_is_built(written: Any) -> None:
 
 
 def test_objective_of_the_guide_takes_outputs_and_targets(written: Any) -> None:
-    assert written("custom-loss") == ["objective.py", "step.py"]
-    objective, step = importlib.import_module("objective"), importlib.import_module("step")
+    assert written("custom-loss") == ["objective.py", "data.py", "step.py"]
+    objective, data, step = (importlib.import_module(name) for name in ("objective", "data", "step"))
+    splits = data.data()
+    inputs, targets = next(iter(splits.train.batches(6)))
     model = nn.Linear(4, 3)
-    inputs, targets = torch.rand(6, 4), torch.rand(6, 3)
-    assert float(objective.loss(model(inputs), targets)) > 0
-    with torch.no_grad():
-        assert objective.metric(model, DatasetSplit(TensorDataset(inputs, targets))) < 0
     assert step.step(model, inputs, targets).keys() == {"task", "smoothness"}
+    with torch.no_grad():
+        assert objective.loss(model(inputs), targets) > 0
+        assert objective.metric(model, splits.validation) < 0
