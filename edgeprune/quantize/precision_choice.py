@@ -109,10 +109,10 @@ def decide(demand: Demand, inputs: PrecisionInputs, *, accuracy_drop: float) -> 
         accuracy_drop: Largest allowed drop of top-1 accuracy of int8 against float32, 0..1.
 
     Raises:
-        BudgetError: int8 is demanded, but could not be written or loses more accuracy than allowed.
+        BudgetError: int8 is required, but could not be written or loses more accuracy than allowed.
     """
     if demand == "float32":
-        return PrecisionDecision("float32", "float32 is demanded")
+        return PrecisionDecision("float32", "float32 is required")
     if inputs.int8 is None:
         if demand == "int8":
             raise BudgetError(f"quantize.precision: int8 is required, but cannot be written: {inputs.why_no_int8}")
@@ -130,7 +130,7 @@ def decide(demand: Demand, inputs: PrecisionInputs, *, accuracy_drop: float) -> 
         return PrecisionDecision("float32", loss_text)
     accuracy_text = f"it keeps the accuracy ({accuracies}; a drop of {_points(accuracy_drop)} is allowed)"
     if demand == "int8":
-        return PrecisionDecision("int8", f"int8 is demanded, and {accuracy_text}; {_speed(inputs)}", _figures(inputs))
+        return PrecisionDecision("int8", f"int8 is required, and {accuracy_text}; {_speed(inputs)}", _figures(inputs))
     if inputs.speed != "faster":
         return PrecisionDecision(
             "float32", f"int8 keeps the accuracy ({accuracies}), but {_speed(inputs)}", _figures(inputs)
@@ -173,9 +173,11 @@ def decide_for_board(
         )
     summary = "; ".join(f"{name}: {remark}" for name, remark in remarks.items())
     if demand != "auto":
-        return PrecisionDecision(demand, f"{demand} is demanded ({summary})")
+        return PrecisionDecision(demand, f"{demand} is required ({summary})")
     *other_precisions, lowest = accepted
-    reason = f"the board measures all that ships and keeps the fastest, which was not measured here ({summary})"
+    reason = (
+        f"the device measures all precisions of the bundle and runs the fastest; the build did not measure ({summary})"
+    )
     return PrecisionDecision(lowest, reason, other_precisions=tuple(other_precisions))
 
 
