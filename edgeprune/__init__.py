@@ -5,10 +5,10 @@ Public names are loaded on first use (PEP 562): importing ``edgeprune`` imports 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgeprune.distributed_env import make_openmp_wait_passively
+from edgeprune.lazy_attributes import lazy_attributes
 
 if TYPE_CHECKING:
     from edgeprune import errors, schedules
@@ -42,31 +42,24 @@ __all__ = [
     "schedules",
 ]
 
-_ROOMS = ("errors", "profile", "schedules")
-
-_HOMES = {
-    "Budget": "edgeprune.config",
-    "Data": "edgeprune.model.data",
-    "Plan": "edgeprune.selection",
-    "PruneOptions": "edgeprune.prune_options",
-    "Recipe": "edgeprune.config",
-    "Split": "edgeprune.model.data",
-    "Target": "edgeprune.config",
-    "build": "edgeprune.pipeline",
-    "groups": "edgeprune.graph",
-    "prune": "edgeprune.pruning",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return importlib.import_module(f"edgeprune.{name}")
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'edgeprune' has no attribute '{name}'")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "Budget": "config",
+        "Data": "model.data",
+        "Plan": "selection",
+        "PruneOptions": "prune_options",
+        "Recipe": "config",
+        "Split": "model.data",
+        "Target": "config",
+        "build": "pipeline",
+        "errors": "errors",
+        "groups": "graph",
+        "profile": "profile",
+        "prune": "pruning",
+        "schedules": "schedules",
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -5,8 +5,9 @@ Names are loaded on first use (PEP 562): building the models takes time, and few
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgeprune.lazy_attributes import lazy_attributes
 
 if TYPE_CHECKING:
     from edgeprune.config.budget import Budget
@@ -36,7 +37,7 @@ __all__ = [
     "TrainingSettings",
 ]
 
-_HOMES = {
+_MODULES = {
     "Budget": "budget",
     "DataSettings": "recipe",
     "DistillationSettings": "training_settings",
@@ -55,9 +56,4 @@ _HOMES = {
     "TrainingSettings": "training_settings",
 }
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'edgeprune.config' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"edgeprune.config.{home}"), name)
+__getattr__ = lazy_attributes(__name__, _MODULES)

@@ -39,7 +39,7 @@ _IMPORT = re.compile(r"\n[ \t]*(?:import|from[ \t]+([\w.]+)[ \t]+import)[ \t]+(\
 _NAME = re.compile(r"[\w.]+")
 _OF_CONTEXT = re.compile(r"(?:context|self)\.(\w+)")
 _REGISTERED_NAME = re.compile(r'\n    name = "(\w+)"\n')
-_COMPUTED_IMPORT = "import_module("
+_COMPUTED_IMPORT = re.compile(r"\b(?:import_module|lazy_attributes)\(")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _SourceTree:
         names = {name, *(imported for imported in imports if imported.startswith(_ROOT))}
         if name.startswith(_PIPELINE):
             names |= {f"{_CONTEXT}.{attribute}" for attribute in _OF_CONTEXT.findall(text)}
-        if _COMPUTED_IMPORT in text and name != _ROOT:
+        if name != _ROOT and _COMPUTED_IMPORT.search(text):
             names |= {module for module in self._modules if module.startswith(f"{name}.")}
         modules: set[str] = set()
         for imported in names:

@@ -6,10 +6,11 @@ are loaded on first use (PEP 562), so code that only reads profiles does not nee
 
 from __future__ import annotations
 
-import importlib
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from edgeprune.lazy_attributes import lazy_attributes
 
 if TYPE_CHECKING:
     from edgeprune.profile.device_outputs import predict
@@ -35,12 +36,7 @@ _MODULES = {
     "profile_fleet": "profile_devices",
 }
 
-
-def __getattr__(name: str) -> Any:
-    module = _MODULES.get(name)
-    if module is None:
-        raise AttributeError(f"module 'edgeprune.profile' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"edgeprune.profile.{module}"), name)
+__getattr__ = lazy_attributes(__name__, _MODULES)
 
 
 class _Callable(ModuleType):

@@ -8,6 +8,7 @@ import pytest
 
 from edgeprune.backends.tensorrt.runner_parts.engine_errors import EngineError
 from edgeprune.backends.tensorrt.runner_parts.trtexec_commands import (
+    TrtexecRun,
     Version,
     build_argv,
     measure_argv,
@@ -60,10 +61,15 @@ LAYERS = {
 def test_the_command_that_measures(release: str) -> None:
     version = RELEASES[release]
     flags = measure_flags(version)
-    assert measure_argv("trtexec", version, "e", "t", flags=flags) == f"{MEASURE} {FLAGS[release]}".split()
-    with_samples = measure_argv("trtexec", version, "e", "t", flags=flags, inputs="input:i", outputs="o")
+    assert (
+        measure_argv("trtexec", version, "e", "t", flags=flags, run=TrtexecRun())
+        == f"{MEASURE} {FLAGS[release]}".split()
+    )
+    with_samples = measure_argv(
+        "trtexec", version, "e", "t", flags=flags, run=TrtexecRun(inputs="input:i", outputs="o")
+    )
     assert with_samples == f"{MEASURE} {FLAGS[release]} --loadInputs=input:i --exportOutput=o".split()
-    with_layers = measure_argv("trtexec", version, "e", "t", flags=flags, profile="p", layers="l")
+    with_layers = measure_argv("trtexec", version, "e", "t", flags=flags, run=TrtexecRun(profile="p", layers="l"))
     assert with_layers == f"{MEASURE} {FLAGS[release]} {LAYERS[release]}".split()
 
 

@@ -38,7 +38,7 @@ from edgeprune.backends.tensorrt.runner_parts.engine_errors import EngineError, 
 from edgeprune.backends.tensorrt.runner_parts.memory_watch import MemoryWatch
 from edgeprune.backends.tensorrt.runner_parts.npy_files import read_expected, read_samples, write_outputs
 from edgeprune.backends.tensorrt.runner_parts.onnxruntime_fallback import fall_back
-from edgeprune.backends.tensorrt.runner_parts.trtexec_commands import PRECISIONS, measure_flags
+from edgeprune.backends.tensorrt.runner_parts.trtexec_commands import PRECISIONS, TrtexecRun, measure_flags
 from edgeprune.backends.tensorrt.runner_parts.trtexec_program import find_trtexec
 from edgeprune.backends.tensorrt.runner_parts.trtexec_results import parse_bindings
 
@@ -85,7 +85,7 @@ class Server:
             "build_s": build_s,
         }
         with self._memory.watching():
-            answer["first_ms"] = self._engine.run(warm_up_ms=0, duration_s=0, iterations=1)[0]["latency_ms"]
+            answer["first_ms"] = self._engine.run(TrtexecRun(0, 0, 1))[0]["latency_ms"]
         # Said by every release from 8.5 to 10.x; where one does not say it, it is left out.
         match = re.search(r"Engine deserialized in ([\d.e-]+) sec", self._engine.printed)
         if match:
@@ -129,7 +129,7 @@ class Server:
     def _run(self, duration_s: int, iterations: int) -> list[dict[str, float]]:
         with self._memory.watching():
             times: list[dict[str, float]] = self._engine.run(
-                warm_up_ms=WARM_UP_MS, duration_s=duration_s, iterations=iterations
+                TrtexecRun(warm_up_ms=WARM_UP_MS, duration_s=duration_s, iterations=iterations)
             )
         return times
 
@@ -176,7 +176,7 @@ def benchmark(builder: Builder, options: argparse.Namespace) -> None:
     say(f"{prepared.precision}: {prepared.reason}")
     with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
         engine = builder.engine(prepared.engine, Path(folder), measure_flags(builder.version))
-        times = engine.run(warm_up_ms=WARM_UP_MS, duration_s=options.duration, iterations=10)
+        times = engine.run(TrtexecRun(warm_up_ms=WARM_UP_MS, duration_s=options.duration))
         if options.layers:
             Path(options.layers).write_text(json.dumps(engine.layers(), indent=1) + "\n")
         parts = [engine.outputs(sample) for sample in samples]

@@ -83,20 +83,30 @@ def measure_flags(version: Version, *, transfers: bool = True, cuda_graph: bool 
     return [flag for flag, is_enabled in enabled.items() if is_enabled]
 
 
+class TrtexecRun(NamedTuple):
+    """Settings of one run of trtexec that measures an engine.
+
+    Attributes:
+        warm_up_ms: Duration of the warm-up in milliseconds, which the exported times do not include.
+        duration_s: Minimum duration of the measurement in seconds.
+        iterations: Minimum number of inferences.
+        profile: Path for the times of all layers. They come from a separate run, because the profiler slows it down.
+        layers: Path for the descriptions of all layers.
+        inputs: Raw values of the input as ``NAME:FILE``; None for random values.
+        outputs: Path for the values of all outputs.
+    """
+
+    warm_up_ms: int = 500
+    duration_s: int = 10
+    iterations: int = 10
+    profile: str | None = None
+    layers: str | None = None
+    inputs: str | None = None
+    outputs: str | None = None
+
+
 def measure_argv(
-    trtexec: str,
-    version: Version,
-    engine: str,
-    times: str,
-    *,
-    flags: Sequence[str],
-    warm_up_ms: int = 500,
-    duration_s: int = 10,
-    iterations: int = 10,
-    profile: str | None = None,
-    layers: str | None = None,
-    inputs: str | None = None,
-    outputs: str | None = None,
+    trtexec: str, version: Version, engine: str, times: str, *, flags: Sequence[str], run: TrtexecRun
 ) -> list[str]:
     """Return the command that measures ``engine``.
 
@@ -106,32 +116,26 @@ def measure_argv(
         engine: Path of the engine file.
         times: Path for the times of all inferences.
         flags: Result of ``measure_flags``.
-        warm_up_ms: Duration of the warm-up in milliseconds, which ``times`` does not include.
-        duration_s: Minimum duration of the measurement in seconds.
-        iterations: Minimum number of inferences.
-        profile: Path for the times of all layers. They come from a separate run, because the profiler slows it down.
-        layers: Path for the descriptions of all layers.
-        inputs: Raw values of the input as ``NAME:FILE``; None for random values.
-        outputs: Path for the values of all outputs.
+        run: Settings of the run.
     """
     argv = [
         trtexec,
         f"--loadEngine={engine}",
-        f"--warmUp={warm_up_ms}",
-        f"--duration={duration_s}",
-        f"--iterations={iterations}",
+        f"--warmUp={run.warm_up_ms}",
+        f"--duration={run.duration_s}",
+        f"--iterations={run.iterations}",
         "--percentile=50,90,95,99",
         f"--exportTimes={times}",
         *flags,
     ]
-    if profile is not None:
-        argv.append(f"--exportProfile={profile}")
+    if run.profile is not None:
+        argv.append(f"--exportProfile={run.profile}")
         if version < STRONGLY_TYPED:
             argv.append("--separateProfileRun")
-    if layers is not None:
-        argv.append(f"--exportLayerInfo={layers}")
-    if inputs is not None:
-        argv.append(f"--loadInputs={inputs}")
-    if outputs is not None:
-        argv.append(f"--exportOutput={outputs}")
+    if run.layers is not None:
+        argv.append(f"--exportLayerInfo={run.layers}")
+    if run.inputs is not None:
+        argv.append(f"--loadInputs={run.inputs}")
+    if run.outputs is not None:
+        argv.append(f"--exportOutput={run.outputs}")
     return argv
