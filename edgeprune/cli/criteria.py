@@ -35,4 +35,5 @@ Listing(
     fact="needs",
     columns=("criterion", "needs", "description"),
     remark="uses {}",
+    sample="fisher",
 ).add_commands(command)

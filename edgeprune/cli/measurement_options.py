@@ -53,7 +53,7 @@ def measurement_options(function: _F) -> _F:
             click.option(
                 "--timeout",
                 "timeout_s",
-                metavar="X",
+                metavar="SECONDS",
                 type=click.FloatRange(min=1),
                 help="Timeout for one response of the device.  [default: 300]",
             ),

@@ -29,6 +29,7 @@ class Listing:
         fact: Class attribute that is shown next to the description, such as "needs".
         columns: Column headers for name, fact and description.
         remark: Text with ``{}`` for the fact, shown after the name by ``show``.
+        sample: Name of a member, for the example in the help.
     """
 
     command: str
@@ -37,6 +38,7 @@ class Listing:
     fact: str
     columns: tuple[str, str, str]
     remark: str
+    sample: str
 
     def members(self) -> list[dict[str, Any]]:
         """Return all members sorted by name, without importing them."""
@@ -106,7 +108,7 @@ class Listing:
         list_members.help = f"List all.\n\n\b\nExample:\n  edgeprune {self.command} list --json"
         show.help = (
             "Show the formula, source and options of one.\n\nNAME is a name in the list, or your own module:Class or "
-            f"file.py:Class.\n\n\b\nExample:\n  edgeprune {self.command} show NAME"
+            f"file.py:Class.\n\n\b\nExample:\n  edgeprune {self.command} show {self.sample}"
         )
 
     def _described(self, name: str, fact: str, documentation: str, options: dict[str, Any]) -> dict[str, Any]:

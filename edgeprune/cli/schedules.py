@@ -35,4 +35,5 @@ Listing(
     fact="starts",
     columns=("schedule", "network", "description"),
     remark="for a {} network",
+    sample="gradual",
 ).add_commands(command)
