@@ -64,7 +64,8 @@ class CsvLog:
         path: Path of the file, which may not exist.
 
     Raises:
-        InputError: The path is another file, or cannot be written.
+        InputError: The path is another file.
+        OSError: The file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,14 +92,11 @@ class CsvLog:
 
     def _save(self) -> None:
         names = dict.fromkeys([_RUN, _PHASE, _EPOCH, *(name for row in self._rows for name in row)])
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self._path, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, list(names), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(self._rows)
-        except OSError as problem:
-            raise InputError(f"--log: cannot write {self._path}: {problem.strerror}") from problem
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self._path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(names), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self._rows)
 
 
 class TensorBoardLog:
@@ -108,16 +106,13 @@ class TensorBoardLog:
         folder: Log folder of TensorBoard.
 
     Raises:
-        InputError: The folder cannot be created.
         MissingPackageError: TensorBoard is not installed.
+        OSError: The folder cannot be created.
     """
 
     def __init__(self, folder: Path) -> None:
         extras.check("tensorboard")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            raise InputError(f"--log: cannot write {folder}: {problem.strerror}") from problem
+        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._run = ""
         self._writers: dict[str, SummaryWriter] = {}
@@ -148,8 +143,9 @@ def training_log(spec: str) -> TrainingLog:
     """Return the log that ``spec`` names: ``tensorboard:DIR`` or ``csv:FILE``.
 
     Raises:
-        InputError: The spec has another form, or the path cannot be used.
+        InputError: The spec has another form, or the path is another file.
         MissingPackageError: TensorBoard is not installed.
+        OSError: The path cannot be written.
     """
     kind, _, path = spec.partition(":")
     if kind not in _KINDS or not path:

@@ -69,19 +69,17 @@ def write(files: Mapping[str, str], folder: Path, *, force: bool) -> None:
     """Write ``files`` into ``folder``.
 
     Raises:
-        InputError: A file exists and ``force`` is false, or a file cannot be written.
+        InputError: A file exists, and ``force`` is false.
+        OSError: A file cannot be written.
     """
     existing = [name for name in files if (folder / name).exists()]
     if existing and not force:
         raise InputError(
             f"{folder} already has {', '.join(existing)}: choose another folder with --output, or add --force"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            write_atomic(folder / name, content)
-    except OSError as problem:
-        raise InputError(f"cannot write to {folder}: {problem.strerror}") from problem
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write_atomic(folder / name, content)
 
 
 def _data(options: ProjectOptions, network: LibraryNetwork | None) -> DataSource | None:

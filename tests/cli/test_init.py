@@ -101,6 +101,14 @@ def _is_clean(folder: Path) -> bool:
     )
 
 
+def test_folder_that_cannot_be_written_is_an_error_of_the_system(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "file").touch()
+    assert run(["init", "--output", "file/project"]) == 1
+    assert "file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("parts", [(), ("train", "val"), ("train", "validation", "test")])
 def test_images_in_class_folders_are_read(
     parts: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]

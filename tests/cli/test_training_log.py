@@ -60,6 +60,15 @@ def test_invalid_log_is_refused(spec: str, tmp_path: Path, monkeypatch: pytest.M
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+def test_log_that_cannot_be_written_ends_the_build_before_it_starts(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for spec in ("csv:net.py/curves.csv", "tensorboard:net.py/runs"):
+        assert run([*ARGUMENTS, "--log", spec]) == 1
+        assert "net.py" in capsys.readouterr().err
+    assert not (own / ".edgeprune").exists()
+
+
 @pytest.mark.long
 def test_build_writes_the_same_curves_live_and_from_the_cache(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logs = ["--log", "tensorboard:runs", "--log", "csv:curves.csv"]
