@@ -44,13 +44,13 @@ _FEWEST_BATCHES = 8
 
 @dataclass(frozen=True)
 class Candidate:
-    """Settings by which the units to remove are chosen.
+    """Settings that determine which units are removed.
 
     Attributes:
         criterion: Name of the importance score.
         selection: Name of the selection.
-        balance: Option of the selection ``global``; None: the selection's own options hold.
-        align: Multiple of channels that each group keeps if it is wide enough; 1: any number.
+        balance: Option of the selection ``global``; None: the options of the selection apply.
+        align: Multiple to which the number of channels is aligned in groups that are wide enough; 1: any number.
     """
 
     criterion: str
@@ -130,14 +130,17 @@ class Trial(Protocol):
 def combinations(
     *, criterion: str, selection: str, aligns: Sequence[int], data: bool, labels: bool = True
 ) -> tuple[Candidate, ...]:
-    """Every combination of what is left to ``auto``, those with the largest alignment first; one without ``data``.
+    """Return the candidates to compare, those with the largest alignment first.
+
+    These are all combinations of the values for each setting that is ``auto``. Without ``data``, candidates cannot be
+    compared, and one with fixed values is returned.
 
     Args:
         criterion: Name of the importance score, or ``auto``.
         selection: Name of the selection, or ``auto``.
         aligns: Multiples of channels to try.
         data: Whether there are samples to compare on.
-        labels: Whether the loss of outputs can be computed; a training step of the user's own hides it.
+        labels: Whether the loss of outputs can be computed, which is not possible with a user-defined training step.
     """
     names: tuple[str, ...] = (criterion,)
     ways: tuple[tuple[str, float | None], ...] = ((selection, None),)
@@ -163,19 +166,19 @@ def compare(
     broadcast: Callable[[Any], Any] = lambda value: value,
     progress: Progress = SILENT,
 ) -> tuple[CandidateResult, ...]:
-    """Results of all candidates that differ, in their order; exactly one is chosen.
+    """Compare candidates and return the results of those with different plans, in order. Exactly one is chosen.
 
-    1. Each candidate makes its plan. One that cannot reach the budget is left out, and so is one whose plan removes the
-       same units as an earlier one's.
-    2. Each network is built, repaired and scored on validation samples.
-    3. The ``FINALISTS`` with the lowest loss are trained for a short time and scored again.
-    4. The candidate with the lowest loss, before or after its training, is chosen; see ``best`` for alignment. An
-       earlier choice (``locked``) is repeated, whatever the losses are.
+    1. Make the plan of each candidate. Skip candidates that cannot reach the budget, or whose plan removes the same
+       units as that of an earlier candidate.
+    2. Build and repair each network, and score it on validation samples.
+    3. Train the ``FINALISTS`` with the lowest loss for a short time, and score them again.
+    4. Choose the candidate with the lowest loss before or after its training; see ``best`` for alignment. An earlier
+       choice (``locked``) is repeated regardless of the losses.
 
-    Costs one plan, one repair and one pass over the validation samples for each candidate.
+    Complexity: one plan, one repair and one pass over the validation samples for each candidate.
 
     Args:
-        candidates: At least one.
+        candidates: Candidates to compare, at least one.
         trial: Operations that create, score and train the networks.
         locked: Candidate that an earlier comparison chose; it is chosen again if it reaches the budget.
         broadcast: Function that returns the value of process 0 in all processes.

@@ -1,4 +1,4 @@
-"""Optional packages, and the extra of EdgePrune that installs each: ``pip install 'edgeprune[tflite]'``."""
+"""Optional packages by the extra of EdgePrune that installs them, such as ``pip install 'edgeprune[tflite]'``."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ MODULES: Mapping[Extra, tuple[str, ...]] = {
 
 @contextmanager
 def required(extra: Extra) -> Iterator[None]:
-    """Context in which modules of ``extra`` are imported.
+    """Context manager for imports of the modules of ``extra``, which names the extra if a module is missing.
+
+    Args:
+        extra: Name of the extra.
 
     Raises:
-        MissingPackageError: One of them is not installed.
+        MissingPackageError: A module of the extra is not installed.
     """
     try:
         yield
@@ -42,8 +45,11 @@ def required(extra: Extra) -> Iterator[None]:
 def check(extra: Extra) -> None:
     """Check that the modules of ``extra`` are installed, without importing them.
 
+    Args:
+        extra: Name of the extra.
+
     Raises:
-        MissingPackageError: One of them is not.
+        MissingPackageError: A module of the extra is not installed.
     """
     for module in MODULES[extra]:
         if find_spec(module) is None:

@@ -1,4 +1,4 @@
-"""Input files from others: regular files of a bounded size, and text that is UTF-8."""
+"""Reading of untrusted input files: regular files of a limited size, and UTF-8 text."""
 
 from __future__ import annotations
 
@@ -32,9 +32,16 @@ class InputFileError(InputError, OSError):
 def open_regular(path: Path, *, follow_links: bool = True) -> BinaryIO:
     """Open a regular file for reading, without waiting for the writer of a pipe.
 
+    Args:
+        path: Path of the file.
+        follow_links: Whether to accept a symbolic link to a regular file.
+
+    Returns:
+        The file, opened for reading in binary mode.
+
     Raises:
         InputFileError: The path is a folder, pipe, socket or device, or cannot be a path.
-        OSError: The system cannot open it.
+        OSError: The operating system cannot open the file.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW)
     try:
@@ -56,11 +63,16 @@ def open_regular(path: Path, *, follow_links: bool = True) -> BinaryIO:
 
 
 def read_bytes(path: Path, *, max_bytes: int = MAX_TEXT_BYTES, follow_links: bool = True) -> bytes:
-    """Read a regular file of at most ``max_bytes``.
+    """Read a regular file of at most ``max_bytes`` bytes.
+
+    Args:
+        path: Path of the file.
+        max_bytes: Maximum size in bytes. Defaults to 16 MiB.
+        follow_links: Whether to accept a symbolic link to a regular file.
 
     Raises:
-        InputFileError: It is larger, or as ``open_regular``.
-        OSError: The system cannot read it.
+        InputFileError: The file is too large, or is not a regular file.
+        OSError: The operating system cannot read the file.
     """
     with open_regular(path, follow_links=follow_links) as file:
         size = os.fstat(file.fileno()).st_size
@@ -73,9 +85,14 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_TEXT_BYTES, follow_links: boo
 def read_text(path: Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """Read a regular file of UTF-8 text.
 
+    Args:
+        path: Path of the file.
+        max_bytes: Maximum size in bytes. Defaults to 16 MiB.
+
     Raises:
-        ValueError: It is not UTF-8, or starts with a byte order mark.
-        OSError: As ``read_bytes``.
+        ValueError: The content is not UTF-8, or starts with a byte order mark.
+        InputFileError: The file is too large, or is not a regular file.
+        OSError: The operating system cannot read the file.
     """
     return decode(read_bytes(path, max_bytes=max_bytes))
 
@@ -84,7 +101,7 @@ def decode(content: bytes) -> str:
     """Decode UTF-8 text.
 
     Raises:
-        ValueError: It is not UTF-8, or starts with a byte order mark; gives the byte.
+        ValueError: The content is not UTF-8, or starts with a byte order mark. The message names the byte.
     """
     if content.startswith(_BYTE_ORDER_MARK):
         raise ValueError("it starts with a byte order mark (bytes EF BB BF): save it as UTF-8 without one")

@@ -13,11 +13,11 @@ _HEAD_BYTES = 512
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of file that a command writes.
+    """Kind of file that a command writes.
 
     Attributes:
         name: Name in messages, such as "an SVG picture".
-        matches: Whether the first bytes of a file are those of this kind.
+        matches: Function that returns whether the first bytes of a file are those of this kind.
     """
 
     name: str
@@ -48,8 +48,12 @@ def is_same_file(one: Path, other: Path) -> bool:
 def check_is_not_input(path: Path, inputs: Iterable[Path]) -> None:
     """Refuse an output path that is one of the command's inputs.
 
+    Args:
+        path: Output path.
+        inputs: Paths of the inputs.
+
     Raises:
-        InputError: It is, directly or through a link.
+        InputError: The path leads to an input, directly or through a link.
     """
     for source in inputs:
         if is_same_file(path, source):
@@ -57,14 +61,21 @@ def check_is_not_input(path: Path, inputs: Iterable[Path]) -> None:
 
 
 def files_of(path: Path | None) -> list[Path]:
-    """The file ``path``, or the files of the folder ``path``, such as a bundle."""
+    """Return ``path`` if it is a file, or all files below it if it is a folder, such as a bundle."""
     if path is None:
         return []
     return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
 
 
 def check_output_file(path: Path, kind: FileKind, *, inputs: Iterable[Path] = ()) -> None:
-    """Refuse an output path where another file would be lost; a missing or empty file, or one of ``kind``, is accepted.
+    """Refuse an output path whose content would be lost.
+
+    Accepted are a path without a file, an empty file, a file of the same kind, and a device such as /dev/stdout.
+
+    Args:
+        path: Output path.
+        kind: Kind of the new file.
+        inputs: Paths of the inputs, which must not be overwritten.
 
     Raises:
         InputError: The path is an input, a folder, or a file of another kind.

@@ -49,7 +49,7 @@ def print_json(value: Any) -> None:
 
 
 def print_settings(values: Mapping[str, Any], prefix: str = "") -> None:
-    """Print one setting a line with its dotted key, in the format of ``--set``, and omit settings without a value."""
+    """Print one setting per line with its dotted key, in the format of ``--set``, and omit settings without a value."""
     for name, value in values.items():
         if isinstance(value, dict):
             print_settings(value, f"{prefix}{name}.")

@@ -64,7 +64,7 @@ def toml_value(text: str) -> Any:
     """Read ``text`` as one TOML value (``0.5``, ``true``, ``["a.*"]``); other text is a plain string.
 
     Raises:
-        ValueError: It is TOML that is nested too deeply, or that holds an integer of more than 64 bits.
+        ValueError: The text is TOML that is nested too deeply, or contains an integer of more than 64 bits.
     """
     try:
         values = parse_toml(f"value = {text}")

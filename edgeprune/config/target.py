@@ -77,9 +77,9 @@ class ParitySettings(Settings):
         max_error: Largest absolute difference of an output, relative to the largest absolute reference output.
         channel_error: Largest absolute difference of a channel of an output, relative to the largest absolute reference
             value of that channel.
-        int8_channel_error: The same for an int8 model; a build warns of every output that exceeds it.
+        int8_channel_error: Value of ``channel_error`` for an int8 model. A build warns about outputs that exceed it.
         top1_agreement: Minimum fraction of equal classes, one for each label.
-        int8_top1_agreement: The same for an int8 model, whose outputs are quantized.
+        int8_top1_agreement: Value of ``top1_agreement`` for an int8 model.
         accuracy_drop: Maximum accuracy drop of a float model, as a fraction of the samples. The recipe has that of
             int8.
     """

@@ -97,8 +97,8 @@ class _Peak(CostModel):
     Args:
         units: Units of the network.
         sizes: Size of each object in bytes.
-        creator: Index of the first call at which each object is alive.
-        after: Index of the first call at which each object is no longer alive.
+        first_calls: Index of the first call at which each object is alive.
+        end_calls: Index of the first call at which each object is no longer alive.
     """
 
     def __init__(

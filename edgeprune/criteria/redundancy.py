@@ -29,7 +29,7 @@ class Fpgm(Aggregated):
         return self._together(network.units, parts)
 
 
-class _StoodInFor(Aggregated):
+class _Replaceable(Aggregated):
     """Option ``weighted``: whether the score includes the magnitude of the unit, or only its dissimilarity to others.
 
     With the magnitude, a score is low because the unit is small or because another unit is similar. On the CIFAR
@@ -58,13 +58,14 @@ class _StoodInFor(Aggregated):
 
 
 @register
-class Cosine(_StoodInFor):
+class Cosine(_Replaceable):
     """``|w_i| * sqrt(1 - max cos(w_i, w_j)^2)`` over the filters j of the layer that are longer.
 
-    That is the distance of the filter from the line through the longer filter that is most along it. Small: a longer
-    filter points the same way or the opposite one, or the filter is short. Of two that are alike only the shorter
-    scores low, so that not both go; a filter of zeros has 0. After Ayinde, Inanc and Zurada, "Redundant Feature Pruning
-    for Accelerated Inference in Deep Neural Networks" (2019), who cluster filters by their cosine.
+    This is the distance of the filter from the line through the longer filter with the most similar direction. A low
+    score means that a longer filter has the same or the opposite direction, or that the filter is short. Of two similar
+    filters, only the shorter one has a low score, so that one of them remains. A filter of zeros has the score 0. After
+    Ayinde, Inanc and Zurada, "Redundant Feature Pruning for Accelerated Inference in Deep Neural Networks" (2019), who
+    cluster filters by their cosine.
     """
 
     name = "cosine"
@@ -76,7 +77,7 @@ class Cosine(_StoodInFor):
         )
 
 
-class _Pairwise(_StoodInFor):
+class _Pairwise(_Replaceable):
     needs = "data"
 
     def _score(self, network: Network, products: Callable[[Covariance], Tensor]) -> Tensor:
@@ -89,10 +90,11 @@ class _Pairwise(_StoodInFor):
 class ActivationSimilarity(_Pairwise):
     """``rms(x_i) * sqrt(1 - max(cos(x_i, x_j), 0)^2)`` over the units j consumed with i that are stronger.
 
-    ``x_i`` is what unit i gives over all samples and positions, mean included; stronger is the one of larger root mean
-    square. Small: a stronger unit gives the same but for a factor, which the weights of the consumer can take up, or
-    the unit gives little. Of two that are alike only the weaker scores low. Compares activations as Mariet and Sra,
-    "Diversity Networks" (2016), by their cosine in place of their distance.
+    ``x_i`` is the activation of unit i over all samples and positions, including its mean. The stronger of two units
+    has the larger root mean square. A low score means that a stronger unit has proportional activations, so that the
+    weights of the consumer can compensate for the removal, or that the activations are small. Of two similar units,
+    only the weaker one has a low score. Mariet and Sra, "Diversity Networks" (2016), with the cosine of the activations
+    instead of their distance.
     """
 
     name = "activation_similarity"
@@ -105,11 +107,12 @@ class ActivationSimilarity(_Pairwise):
 class Correlation(_Pairwise):
     """``std(x_i) * sqrt(1 - max(corr(x_i, x_j), 0)^2)`` over the units j consumed with i that vary more.
 
-    That is the deviation left when the unit is predicted from the one most like it; ``x_i`` is what unit i gives over
-    all samples and positions. Small: a unit that varies more goes up and down with it, or it hardly varies. Units that
-    go against each other are kept. Of two that are alike only the one that varies less scores low. A constant unit has
-    0: a bias can stand in for it. After Suau et al., "Filter Distillation for Network Compression" (2018), who look at
-    the correlations of whole layers.
+    This is the standard deviation of the residual if the unit is predicted from the most correlated unit. ``x_i`` is
+    the activation of unit i over all samples and positions. A low score means that a unit with more variation is
+    positively correlated with it, or that the unit hardly varies. Negative correlations do not lower the score. Of two
+    similar units, only the one with less variation has a low score. A constant unit has the score 0, because a bias can
+    replace it. After Suau et al., "Filter Distillation for Network Compression" (2018), who use the correlations of
+    entire layers.
     """
 
     name = "correlation"

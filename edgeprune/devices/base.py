@@ -75,7 +75,7 @@ class Workspace(Protocol):
         """Run the device's Python with ``arguments``, wait until it ends, and return its stdout.
 
         Raises:
-            DeviceError: It cannot be started, fails, or does not end in time; the message has the end of its stderr.
+            DeviceError: Python cannot be started, fails, or does not end in time. The message ends with its stderr.
         """
         ...
 
@@ -83,7 +83,7 @@ class Workspace(Protocol):
         """Start the device's Python with ``arguments``; the first one is a script that was pushed.
 
         Raises:
-            DeviceError: It cannot be started.
+            DeviceError: Python cannot be started.
         """
         ...
 

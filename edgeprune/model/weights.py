@@ -49,8 +49,8 @@ def load_into(module: nn.Module, path: Path) -> None:
     """Load the weights in ``path`` into ``module``; every name and shape must fit.
 
     Raises:
-        WeightsError: As ``read``; or names or shapes that do not fit (the first are listed), or values that are
-            not finite. The module is unchanged then.
+        WeightsError: The file cannot be read (see ``read``), names or shapes differ from those of ``module`` (the
+            message lists the first), or values are not finite. ``module`` is then unchanged.
     """
     fit(module, read(path), where=str(path))
 

@@ -13,7 +13,7 @@ from edgeprune.training.phase import Phase
 
 @register
 class LotteryTicket(Schedule):
-    """From initial weights: train, prune, rewind to weights from early in this training, and train the ticket.
+    """Train from initial weights, prune, rewind to early weights of this training, and train the remaining network.
 
     Each of ``rounds`` removes the same fraction of the remaining cost. ``rewind`` is the fraction of the first training
     after which the weights to rewind to are saved; 0 saves the initial weights. Every training has the same length.

@@ -12,11 +12,12 @@ from edgeprune.training.phase import Phase
 
 @register
 class LrRewinding(Schedule):
-    """Prune the trained network, keep its weights, and train along the learning-rate curve from early on.
+    """Prune the trained network, keep its weights, and repeat the training with most of its learning-rate curve.
 
-    ``rewind`` is the fraction of the curve that is skipped: 0.1 begins after a tenth of the training, behind a warm-up
-    and near the largest rate. This is repeated in ``rounds``, each of which removes the same fraction of the remaining
-    cost.
+    ``rewind`` is the fraction of the curve that is skipped. With 0.1, training begins after a tenth of the curve, where
+    the warm-up has ended and the learning rate is near its maximum. This is repeated in ``rounds``, each of which
+    removes the same fraction of the remaining cost.
+
     Renda et al., "Comparing Rewinding and Fine-tuning in Neural Network Pruning" (2020).
     """
 

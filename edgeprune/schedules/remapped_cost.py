@@ -24,7 +24,7 @@ class RemappedCost(CostModel):
         dense: Cost model of the dense network, which is copied.
         dense_units: Units of the dense network.
         units: Units of the pruned network.
-        kept: Remaining indices of each tensor of the dense network, by dimension.
+        kept_indices: Remaining indices of each tensor of the dense network, by dimension.
     """
 
     def __init__(

@@ -118,7 +118,7 @@ class RunState:
 
         Args:
             content: State to restore.
-            phase: The same phase, whose hook has begun.
+            phase: State of the same phase, whose hook has begun.
             processes: Number of processes that train together now.
             folder: Folder of the checkpoints, for error messages.
 

@@ -14,10 +14,15 @@ _WORDS_SHOWN = 600
 def run(
     argv: Sequence[str], *, timeout_s: float = 1800.0, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """``process.run``, where what does not start or end is an error too.
+    """Run a program like ``subprocesses.run``, and raise DeviceError if it does not start or end.
+
+    Args:
+        argv: Program and its arguments.
+        timeout_s: Maximum duration in seconds.
+        env: Environment variables. None: those of this process.
 
     Raises:
-        DeviceError: It does not start, or does not end in time.
+        DeviceError: The program does not start, or does not end in time.
     """
     try:
         return subprocesses.run(argv, timeout_s=timeout_s, env=env)

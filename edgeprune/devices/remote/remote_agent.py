@@ -25,13 +25,13 @@ _KILL_S = 5
 
 
 def say(**values: Any) -> None:
-    """Answer."""
+    """Write one answer as a line of JSON."""
     sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()
 
 
 def put(folder: str, command: dict[str, Any]) -> None:
-    """Write or append a part of a file; the answer has the hash of what is there now."""
+    """Write or append a part of a file. After the last part, the answer contains the SHA-256 of the file."""
     path = os.path.join(folder, command["name"])  # noqa: PTH118 - os is imported faster than pathlib, here and below
     os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
     with open(path, "wb" if command["first"] else "ab") as file:
@@ -42,7 +42,7 @@ def put(folder: str, command: dict[str, Any]) -> None:
 
 
 def get(folder: str, command: dict[str, Any]) -> None:
-    """Give a file back, in parts."""
+    """Answer with the parts of a file, and with None at the end."""
     with open(os.path.join(folder, command["name"]), "rb") as file:  # noqa: PTH118
         part = file.read(_PART_BYTES)
         while part:
@@ -60,9 +60,9 @@ def _sha256(path: str) -> str:
 
 
 def started_for(folder: str, connection: int) -> set[int]:
-    """Processes that were started for the folder, and those below the other sessions of the connection.
+    """Return the ids of processes that were started for the folder, or by other sessions of the connection.
 
-    A session may not be so far yet: its login shell may run what its user has it run first.
+    A session that is still in its login shell has no process with the mark of the folder, but is one of the latter.
     """
     mark = os.fsencode(MARK + "=" + folder)
     processes, parents = set(), {}

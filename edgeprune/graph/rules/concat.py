@@ -16,7 +16,7 @@ _FIXED = "joined with data whose size is fixed"
 
 @register
 class Concatenation(Rule):
-    """Each source keeps its own coordinates: a channel of one is never tied to a channel of another."""
+    """Concatenation of tensors, in which the sources keep separate coordinates: their channels are not tied."""
 
     ops = ("aten.cat", "aten.concat", "aten.concatenate")
 
