@@ -26,9 +26,20 @@ from edgeprune.operator_facts.tflite_operators import TFLITE
 from edgeprune.tflite.conversion.ops import registered as lowerings
 
 _ROOT = Path(__file__).parents[1]
-_PYTHON = (
-    "prune", "PruneOptions", "build", "profile", "groups", "Budget", "Recipe", "Target", "Plan", "Data", "Split",
-)  # fmt: skip
+_PYTHON = {
+    "Pruning": ("edgeprune.prune", "edgeprune.PruneOptions", "edgeprune.pruning.PruneResult", "edgeprune.groups",
+                "edgeprune.Plan"),
+    "Building": ("edgeprune.build", "edgeprune.pipeline.BuildResult", "edgeprune.Recipe", "edgeprune.Target",
+                 "edgeprune.Budget"),
+    "Measuring": ("edgeprune.profile.profile_devices.profile", "edgeprune.profile.profile_result.Profile"),
+    "Data": ("edgeprune.Data", "edgeprune.Split", "edgeprune.model.data.TensorSplit",
+             "edgeprune.model.data.DatasetSplit"),
+    "Training loops": ("edgeprune.schedules.Schedule", "edgeprune.schedules.LoopOptions"),
+    "Extensions": ("edgeprune.criteria.Criterion", "edgeprune.criteria.Network", "edgeprune.selection.Selection",
+                   "edgeprune.backends.Backend", "edgeprune.devices.Device", "edgeprune.devices.Workspace"),
+    "Errors": ("edgeprune.errors",),
+}  # fmt: skip
+_PYTHON_OPTIONS = "    options: {heading_level: 3, show_root_full_path: true, members_order: source}\n"
 _SCHEMAS = {"recipe": "recipes/<name>/recipe.toml", "target": "targets/<name>.toml", "manifest": "manifest.json"}
 _REGISTRIES: tuple[tuple[str, Mapping[str, type], type, str], ...] = (
     (
@@ -165,6 +176,14 @@ def _notebook(path: Path) -> str:
     return "\n\n".join([heading, introduction.strip(), note, *others]) + "\n"
 
 
+def _python() -> Iterable[str]:
+    """Yield the sections of the public interface, which mkdocstrings fills in from the docstrings."""
+    for title, names in _PYTHON.items():
+        yield f"## {title}\n"
+        for name in names:
+            yield f"::: {name}\n{_PYTHON_OPTIONS}"
+
+
 def _commands(path: str, command: click.Command, parent: click.Context | None = None) -> Iterable[str]:
     """Yield a section for a command and for each of its subcommands: the text of ``--help`` without the exit codes."""
     name, settings = path.rpartition(" ")[2], {**command.context_settings, "terminal_width": 100}
@@ -222,7 +241,7 @@ def write_pages() -> None:
     """Write every generated page."""
     _write("index.md", _root_page("README.md"))
     _write("changelog.md", _root_page("CHANGELOG.md"))
-    _write("reference/python.md", "# Python\n\n" + "\n".join(f"::: edgeprune.{name}\n" for name in _PYTHON))
+    _write("reference/python.md", "# Python\n\n" + "\n".join(_python()))
     _write(
         "reference/command-line.md",
         "\n".join(["# Command line\n", *_commands("edgeprune", _edgeprune), _COMPLETION, ""]),

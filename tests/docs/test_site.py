@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import edgeprune
 from edgeprune import errors
 
 _ROOT = Path(__file__).parents[2]
@@ -33,6 +34,12 @@ def test_site_describes_the_exit_code_of_every_error(site: Path) -> None:
     codes = {cls.exit_code for cls in classes if issubclass(cls, errors.EdgePruneError)}
     assert codes | {0, 2, 130} == described
     assert all(f"<code>{cls.__name__}</code>" in page for cls in classes if issubclass(cls, errors.EdgePruneError))
+
+
+def test_site_has_every_public_name(site: Path) -> None:
+    page = (site / "reference" / "python" / "index.html").read_text(encoding="utf-8")
+    documented = {heading.rpartition(".")[2] for heading in re.findall(r'<h[2-4] id="([\w.]+)"', page)}
+    assert set(edgeprune.__all__) - {"__version__", "schedules"} <= documented
 
 
 def test_notebooks_are_pages_that_can_be_downloaded(site: Path) -> None:
