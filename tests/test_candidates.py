@@ -192,7 +192,7 @@ def test_prune_compares_candidates_and_uses_the_best() -> None:
 
 
 @pytest.mark.long
-def test_prune_with_every_choice_made_compares_nothing() -> None:
+def test_prune_without_auto_settings_compares_no_candidates() -> None:
     model, data = _labelled()
     example = (data[0][0],)
     assert ep.prune(model, example, budget={"macs": 0.4}).candidates == ()

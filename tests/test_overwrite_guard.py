@@ -66,7 +66,7 @@ def test_convert_refuses_to_overwrite_its_input(
     assert "m.onnx" in capsys.readouterr().err
 
 
-def test_convert_refuses_another_kind_of_file_and_replaces_its_own(tmp_path: Path) -> None:
+def test_convert_replaces_only_tflite_files(tmp_path: Path) -> None:
     source = _relu(tmp_path / "m.onnx")
     other = tmp_path / "notes.txt"
     other.write_text("mine")

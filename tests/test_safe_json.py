@@ -160,5 +160,5 @@ def test_a_file_larger_than_the_limit_is_not_read(tmp_path: Path) -> None:
         input_files.read_bytes(path, max_bytes=input_files.MAX_MODEL_BYTES)
 
 
-def test_printable_escapes_what_a_terminal_obeys() -> None:
+def test_printable_escapes_control_characters() -> None:
     assert printable("a\x1b]0;title\x07\r\x9b\u202eb\tc\nd é 漢") == r"a\x1b]0;title\x07\r\x9b\u202eb" + "\tc\nd é 漢"

@@ -62,7 +62,7 @@ def test_a_damaged_file_is_refused(change: dict[str, Any]) -> None:
         Evaluation.parse(json.dumps(values).encode(), where="x")
 
 
-def test_a_folder_and_its_archive_hold_the_same_results(tmp_path: Path, manifest: Manifest) -> None:
+def test_bundle_folder_and_archive_have_the_same_results(tmp_path: Path, manifest: Manifest) -> None:
     files: dict[str, Any] = {"model.onnx": b"1", NAME: results().to_json()}
     packed = pack.write(tmp_path / "dist" / "digits-host", files, with_accuracy(manifest, 0.7, 10))
     assert read(packed.folder).evaluation == read(packed.archive).evaluation == results()
@@ -98,7 +98,7 @@ def test_fractions_of_wrong_labels_must_be_those_of_the_manifest(tmp_path: Path,
                 read(packed.folder)
 
 
-def test_an_extracted_archive_is_the_folder_it_was_made_of(tmp_path: Path, manifest: Manifest) -> None:
+def test_extracted_archive_equals_the_original_folder(tmp_path: Path, manifest: Manifest) -> None:
     files: dict[str, Any] = {"model.onnx": b"1" * 5000, "run.py": b"", "firmware/model.cc": b"x"}
     packed = pack.write(tmp_path / "digits-host", files, manifest)
     (tmp_path / "new").mkdir()
@@ -108,7 +108,7 @@ def test_an_extracted_archive_is_the_folder_it_was_made_of(tmp_path: Path, manif
         assert (folder / path).stat().st_mode == (packed.folder / path).stat().st_mode
 
 
-def test_nothing_of_a_damaged_archive_is_extracted(tmp_path: Path, manifest: Manifest) -> None:
+def test_damaged_archive_is_not_extracted(tmp_path: Path, manifest: Manifest) -> None:
     packed = pack.write(tmp_path / "digits-host", {"a": b"1" * 5000, "b": bytes(range(256)) * 64}, manifest)
     content = bytearray(packed.archive.read_bytes())
     content[-200] ^= 1

@@ -15,7 +15,7 @@ from edgeprune.errors import BundleError
 _VERDICT = BudgetReport(name="latency_ms.p50", limit=2.0, value=1.0, margin=1.0, kind="measured", ok=True)
 
 
-def test_added_file_is_hashed_and_other_files_stay(tmp_path: Path) -> None:
+def test_added_file_is_hashed_and_other_files_are_unchanged(tmp_path: Path) -> None:
     measurements.replace(tmp_path, {"profile.json": "{}", "a.html": "a"}, [_VERDICT])
     measurements.replace(tmp_path, {"a.html": "ü"})
     result = Measurements.load(tmp_path)

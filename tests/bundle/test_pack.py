@@ -124,7 +124,7 @@ def test_a_source_that_is_missing_leaves_the_earlier_bundle(tmp_path: Path, mani
 
 
 @pytest.mark.long
-def test_a_kill_at_any_moment_leaves_a_whole_bundle(tmp_path: Path, manifest: Manifest) -> None:
+def test_bundle_is_complete_after_a_kill_at_any_moment(tmp_path: Path, manifest: Manifest) -> None:
     """A process that packs without end is killed; folder and archive are then each of one version, whole."""
     dist = tmp_path / "dist"
     (tmp_path / "manifest.json").write_text(manifest.to_json())
@@ -179,7 +179,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_full_disk_leaves_the_earlier_bundle_and_nothing_half_written(small_disk: Path, manifest: Manifest) -> None:
+def test_full_disk_preserves_the_earlier_bundle(small_disk: Path, manifest: Manifest) -> None:
     dist = small_disk / "dist"
     pack.write(dist / "b", {"model.onnx": os.urandom(200_000)}, manifest)
     before = snapshot(dist)

@@ -52,7 +52,7 @@ def test_sbom_has_the_required_fields(document: dict[str, Any]) -> None:
         assert {dependency["ref"], *dependency["dependsOn"]} <= set(references)
 
 
-def test_packages_have_their_versions_and_what_they_need(document: dict[str, Any]) -> None:
+def test_sbom_packages_have_versions_and_dependencies(document: dict[str, Any]) -> None:
     by_name = {component["name"]: component for component in document["components"]}
     torch = version("torch")
     assert by_name["torch"]["version"] == torch

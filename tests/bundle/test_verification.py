@@ -251,7 +251,7 @@ def test_invalid_manifests_are_refused(packed: PackedBundle, text: str, message:
         verify(packed.folder)
 
 
-def test_a_file_that_is_a_folder_as_well(packed: PackedBundle) -> None:
+def test_path_that_is_both_file_and_folder_is_refused(packed: PackedBundle) -> None:
     values = json.loads((packed.folder / "manifest.json").read_text())
     values["files"]["run.py/inner"] = _entry()
     (packed.folder / "manifest.json").write_text(json.dumps(values))

@@ -87,7 +87,7 @@ def test_only_the_more_accurate_network_is_packed(capsys: pytest.CaptureFixture[
     assert min(uses) < 0.9 < max(uses)
 
 
-def test_a_demanded_alignment_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+def test_explicit_alignment_is_satisfied(capsys: pytest.CaptureFixture[str]) -> None:
     code, used, _ = _build(capsys, "--set", "prune.align=8", "--budget", "accuracy=0.9")
     assert code == 4
     assert used["macs"] < 0.9

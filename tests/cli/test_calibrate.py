@@ -50,7 +50,7 @@ def _calibrate(*more: str) -> int:
 
 
 @pytest.mark.long
-def test_a_table_is_made_that_predicts_the_network(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_calibrated_table_predicts_the_latency_of_the_network(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _calibrate("--json") == 0
     values = json.loads(capsys.readouterr().out)
     table = load_table(Target.load("here.toml"))
@@ -118,7 +118,7 @@ def test_a_device_that_runs_no_onnx_runtime_is_refused(
     assert "ONNX Runtime" in message
 
 
-def test_emulated_time_makes_no_table() -> None:
+def test_emulated_device_cannot_be_calibrated() -> None:
     with pytest.raises(InputError, match="emulated"):
         check_device(Emulator("raspberry-pi-4"))
 

@@ -37,7 +37,7 @@ def bundle(
     return pack.write(folder / f"digits-{target}", contents, manifest).folder
 
 
-def test_the_exit_code_says_whether_to_ship(
+def test_exit_code_reports_whether_the_bundle_may_replace_the_base(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))

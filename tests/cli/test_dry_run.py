@@ -76,7 +76,7 @@ def test_dry_run_names_the_changed_input(shared_own: Path, capsys: pytest.Captur
     assert all(stage["seconds"] is not None for stage in stages.values())
 
 
-def test_dry_run_refuses_what_a_build_refuses(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_has_the_same_errors_as_a_build(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (own / "dist" / "net-make-board").mkdir(parents=True)
     (own / "dist" / "net-make-board" / "notes.txt").write_text("mine")
     assert run([*ARGUMENTS, "--dry-run"]) == 3

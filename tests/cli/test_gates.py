@@ -44,7 +44,7 @@ def test_every_limit_has_its_verdict(shared_own: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.long
-def test_a_missed_limit_ends_with_4_and_says_by_how_much(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missed_limit_exits_with_4_and_prints_the_margin(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inputs = ["--budget", "accuracy=1.0", "--budget", "latency_ms.p50=1us", "--budget", "file_bytes=100B"]
     assert run([*_QUICK[:-1], *inputs]) == 4
     printed = capsys.readouterr()
@@ -98,6 +98,6 @@ def test_impossible_limits_are_refused_before_the_build(
 
 
 @pytest.mark.long
-def test_a_target_has_limits_of_its_own(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_target_limits_override_general_limits(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*_QUICK, "--budget", "board:file_bytes=100B", "--budget", "host:file_bytes=1GB"]) == 4
     assert verdicts(capsys)["file_bytes"]["limit"] == 100

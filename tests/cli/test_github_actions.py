@@ -26,7 +26,7 @@ def test_summary_is_appended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert (tmp_path / "summary.md").read_text() == "one\n\ntwo\n\n"
 
 
-def test_nothing_is_written_outside_github_actions(
+def test_github_summary_is_not_written_outside_github_actions(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)

@@ -86,7 +86,7 @@ def test_system_errors_are_one_sentence(problem: OSError, words: str) -> None:
     assert "intact" in message
 
 
-def test_words_of_a_user_are_not_taken_for_a_full_disk() -> None:
+def test_user_message_is_not_mistaken_for_a_full_disk() -> None:
     assert system_failures.describe(RuntimeError("File too large for my model")) is None
 
 

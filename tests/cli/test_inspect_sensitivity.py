@@ -58,7 +58,7 @@ def test_criterion_decides_which_units_are_removed_first(capsys: pytest.CaptureF
     assert results["random"]["groups"] != results["mean_activation"]["groups"]
 
 
-def test_inspect_alone_measures_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_without_sensitivity_does_not_measure(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["inspect", "digits", "--json"]) == 0
     assert "sensitivity" not in json.loads(capsys.readouterr().out)
 
@@ -95,7 +95,7 @@ def test_sensitivity_of_an_own_network_is_measured(own: Path, capsys: pytest.Cap
     assert layers["7"] == ("Linear", [4])
 
 
-def test_a_picture_that_cannot_be_written_is_known_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_picture_is_refused_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     assert run(["inspect", "digits", "--sensitivity", "--png", str(tmp_path / "file" / "a.png")]) == 2
     assert "--png: cannot write" in capsys.readouterr().err

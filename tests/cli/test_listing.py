@@ -143,7 +143,7 @@ def test_openmp_waits_passively(before: str, inputs: str | None, expected: str |
     assert ended.stdout.strip() == str(expected)
 
 
-def test_hint_at_wait_policy_comes_once_where_cores_are_busy(
+def test_wait_policy_hint_is_printed_once_on_busy_cores(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from edgeprune.distributed_env import hint_at_wait_policy

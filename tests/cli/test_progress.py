@@ -49,7 +49,7 @@ def _stage(title: str) -> Stage[ScoreResult]:
     return Stage(title, title, lambda *_: ScoreResult(scores=None))
 
 
-def test_build_says_which_of_how_many_stages_ended(capsys: pytest.CaptureFixture[str]) -> None:
+def test_build_prints_the_number_of_each_finished_stage(capsys: pytest.CaptureFixture[str]) -> None:
     with BuildProgress() as screen:
         screen.expect(2)
         screen.note("data changed: samples.pt")

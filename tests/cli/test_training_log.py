@@ -40,7 +40,7 @@ def test_tensorboard_reads_the_curves_of_the_last_build(tmp_path: Path) -> None:
     assert _events(tmp_path / "net-board" / "phase-2")["train/loss"] == [(3, 1.0)]
 
 
-def test_csv_keeps_the_rows_of_other_runs(tmp_path: Path) -> None:
+def test_csv_preserves_the_rows_of_other_runs(tmp_path: Path) -> None:
     path = tmp_path / "new" / "curves.csv"
     for name, loss in (("a", 3.0), ("b", 2.0), ("a", 1.0)):
         log = CsvLog(path)

@@ -37,7 +37,7 @@ def parse(folder: Path, budget: str) -> Recipe:
     return Recipe.load(folder)
 
 
-def test_costs_are_aimed_for_and_the_rest_is_judged(tmp_path: Path) -> None:
+def test_costs_are_pruning_targets_and_other_limits_are_constraints(tmp_path: Path) -> None:
     budget = parse(tmp_path, "[budget]" + _TEXT.partition("[budget]")[2]).budget
     assert budget.pruning_targets == Budget(macs=0.5, latency_ms=0.6)
     assert set(budget.constraints) == {

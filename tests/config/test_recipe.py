@@ -133,7 +133,7 @@ def test_budget_is_a_share_up_to_one_and_a_count_above(values: dict[str, Any], l
 
 
 @pytest.mark.parametrize("values", [{}, {"macs": 0}, {"macs": -0.5}, {"macs": 2.5}, {"mac": 0.5}, {"macs": "half"}])
-def test_a_budget_that_limits_nothing_sensible_is_refused(values: dict[str, Any]) -> None:
+def test_invalid_budget_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(RecipeError):
         Budget.parse(values)
 
@@ -150,7 +150,7 @@ def test_a_data_folder_may_come_from_the_environment(tmp_path: Path, monkeypatch
         _ = bare.data_dir
 
 
-def test_weights_lie_beside_the_recipe_or_in_the_data_folder(tmp_path: Path) -> None:
+def test_weights_are_found_next_to_the_recipe_or_in_the_data_folder(tmp_path: Path) -> None:
     recipe = Recipe.load(_write(tmp_path / "mine", _WHOLE + 'data.dir = "../data"\n'))
     assert recipe.weights_path == tmp_path / "mine" / "w.safetensors"
     (tmp_path / "data").mkdir()

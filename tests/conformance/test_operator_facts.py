@@ -133,7 +133,7 @@ def _with_first(target: Any, arguments: Mapping[str, Any], values: Tensor) -> li
 
 
 @pytest.mark.parametrize("name", _most_are_long(ATEN.names(lambda facts: facts.keeps_zero)))
-def test_keeps_zero(name: str) -> None:
+def test_operators_that_map_zero_to_zero(name: str) -> None:
     for target, arguments in _zeroable(name):
         for result in _with_first(target, arguments, torch.zeros_like(_first(target, arguments))):
             assert not result.any()
@@ -282,7 +282,7 @@ def test_every_operator_that_takes_an_activation_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("name", _WITH_ACTIVATION)
-def test_takes_activation(name: str, tmp_path: Path) -> None:
+def test_operators_that_fuse_an_activation(name: str, tmp_path: Path) -> None:
     rank = 3 if name == "aten.conv1d" else 4
     result = _operators(_WITH_ACTIVATION[name](), tmp_path, rank)
     assert not {op for op in result if TFLITE[op].fuses_into_producer}
@@ -294,7 +294,7 @@ def test_fuses_into_producer(name: str, tmp_path: Path) -> None:
     assert _operators(nn.Sequential(nn.Conv2d(2, 4, 1), _ACTIVATIONS[name]), tmp_path) == ["CONV_2D"]
 
 
-def test_an_operator_that_takes_no_activation_keeps_it(tmp_path: Path) -> None:
+def test_activation_is_not_fused_into_an_operator_without_support(tmp_path: Path) -> None:
     assert _operators(nn.Sequential(nn.Conv2d(2, 4, 1), nn.Sigmoid(), nn.ReLU()), tmp_path)[-1] == "RELU"
     assert not ATEN["aten.sigmoid"].takes_activation
 

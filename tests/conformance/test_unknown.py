@@ -52,7 +52,7 @@ class _Around(nn.Module):
 @pytest.mark.parametrize("op", ["mix", "halves", "both"])
 @example_count(3)
 @given(channels=st.integers(3, 8))
-def test_an_operator_without_a_rule_freezes_what_it_touches(op: str, channels: int) -> None:
+def test_operator_without_a_rule_freezes_its_inputs(op: str, channels: int) -> None:
     network, example = _Around(channels, op).eval(), (torch.randn(2, 3, 4, 4),)
     units = units_of(capture(network, example))
 
@@ -149,7 +149,7 @@ def test_a_plan_that_splits_a_unit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["2", "2.*", "*.bias", "0.weight", "*"])
-def test_exclude_keeps_what_it_matches(pattern: str) -> None:
+def test_excluded_layers_are_not_pruned(pattern: str) -> None:
     result = groups(_small(), (torch.randn(2, 4),), exclude=[pattern])
     assert f"excluded by {pattern!r}" in [group.frozen for group in result]
     assert all(group.frozen for group in result)

@@ -51,7 +51,7 @@ def test_layers_of_other_shapes_have_other_keys() -> None:
     assert (linear.kind, linear.channels, linear.shrinks, linear.batch) == ("linear", (32, 10), (True, False), 1)
 
 
-def test_total_is_the_floor_the_layers_and_a_rest_by_activations() -> None:
+def test_total_latency_is_the_sum_of_overhead_layers_and_activations() -> None:
     network, units = _network()
     model = cost_model("latency_ms", units, network, table=table_for(units))
     assert isinstance(model, LatencyCost)
@@ -254,7 +254,7 @@ _WRONG_VALUES = {
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in _WRONG_VALUES.items() for value in values])
-def test_a_value_that_no_measurement_gives_is_refused(key: str, value: str, tmp_path: Path) -> None:
+def test_impossible_measured_value_is_refused(key: str, value: str, tmp_path: Path) -> None:
     table = json.loads(_text())
     *parents, last = [int(part) if part.isdigit() else part for part in key.split(".")]
     parent = table

@@ -76,7 +76,7 @@ def image(interrupted: Path) -> Image:
             nowhere.unlink()
 
 
-def test_an_interrupted_installation_is_completed_and_leaves_nothing_else(image: Image) -> None:
+def test_interrupted_installation_resumes_without_leftover_files(image: Image) -> None:
     assert image == find(_NAME)
     installed = {package["name"]: package for package in image.manifest["packages"]}
     assert installed["numpy"]["version"] == version("numpy")
@@ -116,7 +116,7 @@ print(json.dumps({
 """
 
 
-def test_programs_see_the_board_and_nothing_of_this_machines_python(
+def test_emulated_programs_use_the_python_of_the_board(
     image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/of/this/machine")
@@ -217,7 +217,7 @@ def test_tflite_file_gives_the_same_outputs_on_the_emulator(image: Image, shared
 
 @pytest.mark.timeout(2 * _RUN_S)
 @pytest.mark.parametrize("name", ["digits", "digits_litert"])
-def test_a_bundle_is_profiled_with_its_own_runner_and_answers_as_it_must(
+def test_bundle_is_profiled_with_the_runner_in_the_bundle_and_gives_golden_outputs(
     image: Image, request: pytest.FixtureRequest, name: str
 ) -> None:
     bundle = request.getfixturevalue(name)

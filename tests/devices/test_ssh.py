@@ -167,7 +167,7 @@ def test_failed_program_is_an_error_with_its_output(server: Server, tmp_path: Pa
     ],
     ids=["exit", "crash", "stopped"],
 )
-def test_a_conversation_that_breaks_off_leaves_nothing(
+def test_interrupted_conversation_leaves_no_processes_or_files(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
 ) -> None:
     monkeypatch.setattr("edgeprune.devices.subprocess_channel._END_S", 2)
@@ -242,7 +242,7 @@ def test_lost_connection_is_an_error_and_the_device_is_cleaned(own: Server, tmp_
 
 
 @pytest.mark.long
-def test_a_lost_line_leaves_the_file_that_was_to_be_fetched_as_it_was(own: Server, tmp_path: Path) -> None:
+def test_lost_connection_does_not_change_the_pulled_file(own: Server, tmp_path: Path) -> None:
     folder = tmp_path / "here"
     folder.mkdir()
     (folder / "file.bin").write_bytes(b"before")

@@ -165,7 +165,9 @@ def test_a_device_without_a_runtime_has_the_line_that_installs_one(elsewhere: Pa
     assert result["bare"].fix.startswith(f"{sys.executable} -m pip install ")
 
 
-def test_programs_that_are_missing_have_a_line_where_apt_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_programs_have_an_apt_command_if_apt_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))

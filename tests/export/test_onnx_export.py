@@ -111,7 +111,7 @@ def test_the_file_computes_what_the_network_computes(
 
 @pytest.mark.long
 @pytest.mark.parametrize("exporter", ["by_tracing", "by_torch_export"])
-def test_either_exporter_folds_batchnorm_and_leaves_nothing_dead(
+def test_both_exporters_fold_batchnorm_and_remove_dead_nodes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exporter: str
 ) -> None:
     monkeypatch.setattr(export_onnx, "by_tracing", getattr(export_onnx, exporter))
@@ -195,7 +195,7 @@ def test_without_simplification_it_computes_the_same(tmp_path: Path) -> None:
     np.testing.assert_allclose(run(plain.path, x)[0], run(simple.path, x)[0], rtol=1e-5, atol=1e-6)
 
 
-def test_a_higher_opset_is_written_as_asked(tmp_path: Path) -> None:
+def test_requested_higher_opset_is_written(tmp_path: Path) -> None:
     model, x = Small().eval(), torch.randn(1, 3, 8, 8)
     for opset in (18, 21):
         written = export(model, (x,), tmp_path / f"{opset}.onnx", opset=opset)
@@ -252,7 +252,7 @@ def test_a_network_without_tensor_outputs_is_refused(tmp_path: Path) -> None:
         export(Nothing(), (torch.randn(1, 2),), tmp_path / "m.onnx")
 
 
-def test_an_earlier_file_stays_when_the_export_fails(tmp_path: Path) -> None:
+def test_failed_export_preserves_the_earlier_file(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     export(Small(), (torch.randn(1, 3, 8, 8),), path)
     before = path.read_bytes()

@@ -37,7 +37,7 @@ def test_agreement_is_of_the_first_output_and_errors_are_of_all() -> None:
     assert hidden.max_error == np.inf
 
 
-def test_each_position_of_outputs_with_positions_has_a_class_of_its_own() -> None:
+def test_outputs_with_positions_are_compared_by_class_at_each_position() -> None:
     reference = np.zeros((2, 3, 4, 5), np.float32)
     reference[:, 1] = 1.0
     other = reference.copy()
@@ -60,7 +60,7 @@ def test_accuracies_of_forms_leave_ignored_labels_out() -> None:
         compare_variants(lambda x: x, {"same": lambda x: x}, TensorSplit(maps, labels[:, 0]), batch_size=2)
 
 
-def test_an_error_counts_by_the_size_of_its_own_output() -> None:
+def test_error_is_relative_to_the_size_of_its_output() -> None:
     boxes = np.full((2, 4), 500.0)
     result = compare([boxes, _REFERENCE], [boxes, _REFERENCE + 2], classes=False)
     assert result.relative_error == pytest.approx(2 / 4)
@@ -134,7 +134,7 @@ def test_every_form_is_compared_on_every_sample(batch_size: int) -> None:
     assert result["same"].parity.samples == 100
 
 
-def test_every_form_has_limits_of_its_own() -> None:
+def test_every_precision_variant_has_separate_limits() -> None:
     result = compare_variants(_network, {"onnx": _network, "int8": _rounded}, _split(100))
     loose = _Limits(max_error=0.5, channel_error=1.0, top1_agreement=0.5, accuracy_drop=1.0)
     check_variants(result, {"onnx": _Limits(), "int8": loose})
@@ -151,7 +151,7 @@ def test_lost_accuracy_above_the_limit_fails() -> None:
         check_variants(results, {"int8": _Limits()})
 
 
-def test_an_empty_split_compares_nothing() -> None:
+def test_empty_split_is_a_data_error() -> None:
     with pytest.raises(DataError):
         compare_variants(_network, {"onnx": _network}, _split(0))
 

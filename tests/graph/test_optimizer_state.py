@@ -51,7 +51,7 @@ def _sliced(remaining: Mapping[int, Tensor], tensor: Tensor) -> Tensor:
 @pytest.mark.long
 @pytest.mark.parametrize("maker", _OPTIMISERS.values(), ids=_OPTIMISERS)
 @pytest.mark.parametrize("name", _FORMS)
-def test_state_is_sliced_like_the_weights_and_training_goes_on(name: str, maker: _Maker) -> None:
+def test_optimizer_state_is_sliced_like_the_weights(name: str, maker: _Maker) -> None:
     network, example = make(name)
     optimiser = maker(network.parameters())
     loss = _train(network, optimiser, example, 2)
@@ -141,7 +141,7 @@ def test_pruning_twice_slices_twice() -> None:
     assert all(optimiser.state[p]["momentum_buffer"].shape == p.shape for p in network.parameters())
 
 
-def test_an_optimiser_that_has_not_stepped_yet_stays_empty() -> None:
+def test_optimizer_without_steps_has_no_state_after_slicing() -> None:
     network, example = make("zero-padded-residual")
     optimiser = Adam(network.parameters())
     prune(network, example, budget={"macs": 0.6}, copy=False, optimizer=optimiser)

@@ -95,7 +95,7 @@ def test_a_pruned_network_equals_the_dense_one_in_training_mode(middle: nn.Modul
 
 
 @pytest.mark.parametrize("middle", [*_ALWAYS_ON.values()], ids=[*_ALWAYS_ON])
-def test_draws_that_evaluation_keeps_stay_in_a_captured_program(middle: Callable[[Tensor], Tensor]) -> None:
+def test_random_operators_of_evaluation_remain_in_a_captured_program(middle: Callable[[Tensor], Tensor]) -> None:
     example = torch.randn(2, 3, 8, 8)
     model = prune(
         Network(middle, reads=True).eval(), (example,), budget={"macs": 0.5}, options={"criterion": "random"}

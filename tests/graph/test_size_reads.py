@@ -66,7 +66,7 @@ _MIDDLES: dict[str, Forward] = {
 @pytest.mark.long
 @pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize("name", _MIDDLES)
-def test_a_size_in_the_forward_keeps_its_dense_value(name: str, verify: bool) -> None:
+def test_size_in_the_forward_has_its_dense_value(name: str, verify: bool) -> None:
     torch.manual_seed(0)
     network = Network(_MIDDLES[name]).eval()
     x = torch.randn(2, 3, 8, 8)
@@ -114,7 +114,7 @@ class Attention(nn.Module):
         lambda q, x: math.sqrt(q.size(-1)) / q.size(1),
     ],
 )
-def test_attention_keeps_its_dense_scale(attention: str, scale: Callable[[Tensor, Tensor], float]) -> None:
+def test_attention_scale_is_that_of_the_dense_network(attention: str, scale: Callable[[Tensor, Tensor], float]) -> None:
     torch.manual_seed(0)
     network = Attention(scale).eval()
     for parameter in network.parameters():

@@ -30,7 +30,7 @@ def test_a_dict_of_users_data_sets_is_adapted() -> None:
     data.check(adapted, _LOGITS)
 
 
-def test_the_test_split_may_be_left_out_and_class_names_are_taken_over() -> None:
+def test_test_split_is_optional_and_class_names_are_copied() -> None:
     train = _dataset(0, 1)
     train.classes = ["cat", "dog"]
     adapted = data.as_data({"train": train, "validation": _dataset(0), "test": None})

@@ -49,7 +49,7 @@ def _equal(one: list[tuple[Tensor, Tensor]], other: list[tuple[Tensor, Tensor]])
 
 
 @_SPLITS
-def test_without_a_key_every_sample_comes_in_order(split: Split) -> None:
+def test_samples_are_in_order_without_a_key(split: Split) -> None:
     labels = torch.cat([labels for _, labels in split.batches(16)])
     assert labels.tolist() == list(range(_COUNT))
     assert labels.dtype == torch.int64

@@ -15,7 +15,7 @@ def test_a_file_is_relative_to_the_base(tmp_path: Path) -> None:
     assert load_object("net.py:Net.small", base=tmp_path)() == 3
 
 
-def test_files_of_one_name_in_two_folders_stay_apart(tmp_path: Path) -> None:
+def test_files_with_equal_names_in_two_folders_are_distinguished(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.py").write_text(f"def build(): return {name!r}\n")
@@ -54,7 +54,7 @@ def test_a_missing_module_is_named() -> None:
         load_object("no_such_package_anywhere.nets:build", base=Path())
 
 
-def test_a_missing_name_lists_what_there_is(tmp_path: Path) -> None:
+def test_unknown_name_lists_the_available_names(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("def build(): ...\ndef other(): ...\n")
     with pytest.raises(ModelError, match=r"net\.py .*'bild'.* build, other$"):
         load_object("net.py:bild", base=tmp_path)
@@ -66,7 +66,7 @@ def test_code_that_fails_on_import_names_its_line(tmp_path: Path) -> None:
         load_object("net.py:build", base=tmp_path)
 
 
-def test_a_file_that_imports_an_absent_package_says_which(tmp_path: Path) -> None:
+def test_missing_import_of_a_user_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("import no_such_package_anywhere\n")
     with pytest.raises(ModelError, match=r"'no_such_package_anywhere'.*net\.py.*1"):
         load_object("net.py:build", base=tmp_path)

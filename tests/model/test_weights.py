@@ -75,7 +75,7 @@ def test_usual_torch_checkpoints_are_understood(tmp_path: Path, wrapper: str | N
     assert _same(model, _changed())
 
 
-def test_a_prefix_that_is_a_name_of_the_network_stays(tmp_path: Path) -> None:
+def test_wrapper_prefix_that_is_a_module_name_is_preserved(tmp_path: Path) -> None:
     model = nn.Module()
     model.module = nn.Linear(2, 2)
     weights.save(model.state_dict(), tmp_path / "net.safetensors")

@@ -137,7 +137,7 @@ def test_invalid_setting_is_refused_with_unchanged_inputs(settings: dict[str, ob
     assert not build.changes
 
 
-def test_a_setting_that_names_no_code_loads_nothing_again(build: _Build) -> None:
+def test_setting_without_code_does_not_reload_user_code(build: _Build) -> None:
     first = build()
     build.recipe = build.recipe.override({"budget.macs": 0.25, "training.lr": 0.01})
     assert build() == first

@@ -291,7 +291,7 @@ def test_preflight_refuses_an_operator_without_kernel(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_schedule_keeps_within_the_arena_too(folder: Path) -> None:
+def test_schedule_satisfies_the_arena_budget(folder: Path) -> None:
     result = _build(
         folder,
         schedule__name="iterative",

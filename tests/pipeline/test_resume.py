@@ -117,7 +117,7 @@ def test_schedule_resumes_after_sigkill_in_the_same_phase(
     assert all(stage["cached"] for stage in again["stages"])
 
 
-def test_ctrl_c_exits_with_130_and_says_how_to_resume(tmp_path: Path) -> None:
+def test_ctrl_c_exits_with_130_and_prints_how_to_resume(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "edgeprune", "build", *_ARGUMENTS],
         cwd=tmp_path,
@@ -152,7 +152,7 @@ def test_cached_build_imports_no_torch(
     assert ended.returncode == 0, ended.stderr
 
 
-def test_lost_archive_is_packed_again(
+def test_missing_archive_is_packed_again(
     undisturbed: tuple[Path, dict[str, Any]],
 ) -> None:
     folder, first = undisturbed

@@ -73,7 +73,7 @@ def test_checkpoints_are_kept_until_the_stage_ends(tmp_path: Path) -> None:
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_a_result_that_json_cannot_hold_leaves_no_entry(tmp_path: Path) -> None:
+def test_result_that_is_not_json_is_not_cached(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     cache.start("a-1")
     with pytest.raises(ValueError, match="JSON"):
@@ -88,7 +88,7 @@ def _hold(root: Path, ready: object) -> None:
 
 
 @pytest.mark.long
-def test_a_killed_holder_frees_the_lock(tmp_path: Path) -> None:
+def test_lock_is_released_if_its_process_is_killed(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
     holder = context.Process(target=_hold, args=(tmp_path, ready))

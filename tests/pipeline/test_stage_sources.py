@@ -351,7 +351,7 @@ def test_every_build_context_is_called_context() -> None:
 
 
 @pytest.mark.long
-def test_every_imported_package_is_known_to_write_results_or_not() -> None:
+def test_every_imported_package_is_classified_by_its_effect_on_results() -> None:
     files = {file for stage in _STAGES.values() for file in _files(stage) if file.endswith(".py")}
     names = {name.partition(".")[0] for file in files for name in _imports(ast.parse((_PACKAGE / file).read_bytes()))}
     assert names - sys.stdlib_module_names - {"edgeprune"} - _NO_RESULTS - _ON_DEVICES <= set(fingerprint._PACKAGES)

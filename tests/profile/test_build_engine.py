@@ -44,7 +44,7 @@ def nvidia_smi(tools: Path, line: str) -> None:
 
 @pytest.mark.parametrize("release", recorded_trtexec.BANNERS)
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_every_release_takes_its_own_command(tools: Path, bundle: Path, release: str, precision: str) -> None:
+def test_command_matches_the_tensorrt_release(tools: Path, bundle: Path, release: str, precision: str) -> None:
     result = builder(tools, release)
     instance = result.prepare(bundle / "model.onnx", bundle / "engines", precision)
     assert instance.built
@@ -52,7 +52,7 @@ def test_every_release_takes_its_own_command(tools: Path, bundle: Path, release:
     assert len(recorded_trtexec.calls(tools)) == 1
 
 
-def test_an_engine_that_fits_is_kept(tools: Path, bundle: Path) -> None:
+def test_matching_engine_is_reused(tools: Path, bundle: Path) -> None:
     result = builder(tools)
     first = result.build(bundle / "model.onnx", "fp16", bundle / "engines")
     second = result.build(bundle / "model.onnx", "fp16", bundle / "engines")
@@ -108,7 +108,7 @@ def test_a_build_that_fails_leaves_the_engine_before_it(tools: Path, bundle: Pat
     assert engine.is_file()
 
 
-def test_a_build_that_writes_nothing_fails(tools: Path, bundle: Path) -> None:
+def test_build_without_output_fails(tools: Path, bundle: Path) -> None:
     result = builder(tools)
     (tools / "engine").write_bytes(b"")
     with pytest.raises(EngineError, match=r"\.log$"):
@@ -287,7 +287,7 @@ def test_the_script_builds_and_prints_the_path(tools: Path, bundle: Path) -> Non
     assert "TensorRT 10.3.0, fp16: it was asked for\n" in forced.stderr
 
 
-def test_the_script_shows_the_command_and_runs_nothing(tools: Path, bundle: Path) -> None:
+def test_script_prints_the_command_without_running_it(tools: Path, bundle: Path) -> None:
     recorded_trtexec.install(tools, "11.4")
     done = run("--bundle", str(bundle), "--precision", "fp16", "--show")
     assert done.stdout.startswith(f"{tools}/trtexec --onnx={bundle}/model.fp16.onnx --saveEngine=")

@@ -30,7 +30,7 @@ def test_fastest_precision_is_kept(medians_ms: dict[str, float], remaining: str,
     assert all(verdict in result.reason for verdict in verdicts)
 
 
-def test_choice_and_build_agree_on_what_is_faster() -> None:
+def test_runner_and_build_make_the_same_speed_decision() -> None:
     rng = random.Random(0)
     verdicts = set()
     for factor in (0.8, 0.9, 0.94, 0.97, 0.99, 1.0, 1.05):

@@ -173,7 +173,7 @@ def test_throttling_makes_a_run_invalid_if_it_is_new_or_lasts() -> None:
     assert found(("throttled", *since), ("throttled", *since)) == ["the device throttled: throttled"]
 
 
-def test_a_clock_that_falls_makes_a_run_invalid() -> None:
+def test_falling_clock_invalidates_a_run() -> None:
     def found(*clocks: float, gpu: bool = False, name: str = "policy0") -> list[str]:
         during = [at(index, **{name: mhz}) for index, mhz in enumerate(clocks)]
         return device_state.problems(at(0), during, at(9), gpu=gpu)

@@ -320,7 +320,7 @@ def test_invalid_figures_in_a_profile_are_refused(
         Profile.from_json(json.dumps(values), where="here.json")
 
 
-def test_collections_before_measurements_skip_what_was_imported() -> None:
+def test_imported_objects_are_excluded_from_garbage_collection() -> None:
     """To search all objects of onnxruntime and numpy takes longer than most measurements."""
     code = "import gc, runpy, sys; runpy.run_path(sys.argv[1])['Server']('cpu'); print(gc.get_freeze_count())"
     argv = [sys.executable, "-c", code, str(SCRIPT)]

@@ -176,7 +176,7 @@ def test_no_alignment_in_noise() -> None:
     assert alignment_step([(8, 1.0)]) == 1
 
 
-def test_counts_hold_both_ends_and_the_neighbours_of_multiples_of_16() -> None:
+def test_probed_counts_include_both_ends_and_neighbors_of_multiples_of_16() -> None:
     assert counts(10, shrinks=True, anchors=(1.0,)) == (1, 4, 8, 10)
     assert counts(10, shrinks=False, anchors=(1.0,)) == (10,)
     assert counts(256, shrinks=True, anchors=(0.5, 1.0)) == (1, 4, 8, 12, 15, 16, 127, 128, 129, 132, 255, 256)

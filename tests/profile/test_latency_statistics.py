@@ -8,7 +8,7 @@ import pytest
 from edgeprune.profile import latency_statistics
 
 
-def test_figures_of_a_known_list() -> None:
+def test_statistics_of_a_list_with_known_result() -> None:
     result = latency_statistics.latency(
         [[float(value) for value in range(1, 51)], [float(value) for value in range(51, 102)]]
     )

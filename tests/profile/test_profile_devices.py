@@ -63,7 +63,7 @@ def test_bundle_has_golden_samples(bundle: Path) -> None:
     assert "golden.npz" in Manifest.load(bundle).files
 
 
-def test_a_bundle_is_profiled_with_its_own_runner_and_compared(bundle: Path) -> None:
+def test_bundle_is_profiled_with_the_runner_in_the_bundle_and_compared(bundle: Path) -> None:
     result = ep.profile(bundle, **_QUICK)
     (model,) = result.models.values()
     assert model.sha256 == sha256(bundle / "model.onnx")
@@ -99,7 +99,7 @@ def test_profiling_a_bundle_keeps_the_dense_network_of_the_build(
 
 
 @pytest.mark.long
-def test_an_archive_is_profiled_and_reported_beside_it(
+def test_profile_and_report_of_an_archive_are_written_next_to_it(
     built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     archive = Path(shutil.copy(built.with_name(f"{built.name}.tar.gz"), tmp_path))

@@ -75,7 +75,7 @@ def _check(network: nn.Module, got: np.ndarray, axis: int, *, error: float) -> N
 
 
 @pytest.mark.parametrize("name", _JOINS)
-def test_scores_beside_boxes_keep_their_values_in_tflite(name: str, tmp_path: Path) -> None:
+def test_scores_joined_with_boxes_are_accurate_in_tflite(name: str, tmp_path: Path) -> None:
     axis, join = _JOINS[name]
     network = Detector(join)
     result = _tflite(network, tmp_path)
@@ -89,7 +89,7 @@ def test_scores_beside_boxes_keep_their_values_in_tflite(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", _JOINS)
-def test_scores_beside_boxes_keep_their_values_in_onnx(name: str, tmp_path: Path) -> None:
+def test_scores_joined_with_boxes_are_accurate_in_onnx(name: str, tmp_path: Path) -> None:
     axis, join = _JOINS[name]
     network = Detector(join)
     images = _images()

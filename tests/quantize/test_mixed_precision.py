@@ -31,7 +31,7 @@ def test_no_more_than_half_of_the_nodes_stay_float() -> None:
     assert fewest(1, lambda _: 1.0, quantized=0.3, lowest=0.5) == MixedPrecision(0, 0.3, meets_budget=False)
 
 
-def test_nothing_is_tried_where_the_budget_is_kept() -> None:
+def test_no_float_nodes_are_tried_if_the_budget_holds() -> None:
     assert fewest(40, lambda _: pytest.fail("not needed"), quantized=0.9, lowest=0.9) == MixedPrecision(
         0, 0.9, meets_budget=True
     )
@@ -64,7 +64,7 @@ def test_unreachable_accuracy_budget_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_budget_that_holds_leaves_every_node_quantized(tmp_path: Path) -> None:
+def test_every_node_is_quantized_if_the_accuracy_budget_holds(tmp_path: Path) -> None:
     source = write(trained(), tmp_path / "float.onnx")
     budget = AccuracyBudget(drop=0.02, float_accuracy=accuracy(source), accuracy=accuracy)
     result = quantize(source, tmp_path / "int8.onnx", digits().train, budget=budget)

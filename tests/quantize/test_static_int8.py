@@ -105,7 +105,7 @@ def test_quantization_is_reproducible_in_other_processes(source: Path, tmp_path:
     assert written[0] == written[1]
 
 
-def test_an_open_batch_stays_open(tmp_path: Path) -> None:
+def test_dynamic_batch_is_preserved(tmp_path: Path) -> None:
     source = write(trained(), tmp_path / "open.onnx", dynamic=True)
     result = quantize(source, tmp_path / "int8.onnx", digits().train, samples=32)
     assert _signature(result.path) == _signature(source)

@@ -88,7 +88,7 @@ def test_the_last_training_images_are_held_out(recipe: Recipe, folder: Path) -> 
     assert splits.classes[3] == "class 3"
 
 
-def test_images_are_the_same_in_whatever_order_they_are_asked_for(recipe: Recipe, folder: Path) -> None:
+def test_images_do_not_depend_on_the_order_of_access(recipe: Recipe, folder: Path) -> None:
     whole = next(_load(recipe, folder).train.batches(7))
     splits = _load(recipe, folder)
     list(splits.train.batches(4, rng_key=(0, 1)))

@@ -33,7 +33,7 @@ def test_statistics_are_those_of_the_data() -> None:
     assert int(model[0].num_batches_tracked) == 4
 
 
-def test_modes_and_momentum_stay() -> None:
+def test_modes_and_momentum_are_preserved() -> None:
     model = _model().eval()
     model[1].train()
     recalibrate(model, Samples.of(_split(), count=16))
@@ -41,7 +41,7 @@ def test_modes_and_momentum_stay() -> None:
     assert model[0].momentum == 0.1
 
 
-def test_without_batchnorm_nothing_changes() -> None:
+def test_recalibration_without_batchnorm_changes_nothing() -> None:
     assert recalibrate(nn.Sequential(nn.Linear(3, 3)), Samples.of(_split(), count=16)) == 0
 
 

@@ -87,7 +87,7 @@ def test_removed_constant_unit_changes_no_output(
     torch.testing.assert_close(pruned(x), net(x), atol=2e-5, rtol=1e-4)
 
 
-def test_a_constant_behind_padding_counts_only_where_it_is_zero() -> None:
+def test_constant_unit_before_padding_is_repaired_only_if_zero() -> None:
     net, units, samples = _net(padding=1)
     with torch.no_grad():
         net.scale.weight[2:4] = 0.0

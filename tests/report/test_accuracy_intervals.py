@@ -82,7 +82,7 @@ def test_paired_interval_covers_the_true_drop() -> None:
         assert np.mean([low <= losses - gained <= high for low, high in ends]) > 0.925
 
 
-def test_identical_results_leave_what_so_few_samples_cannot_exclude() -> None:
+def test_interval_of_identical_results_depends_on_the_number_of_samples() -> None:
     """Without a discordant pair the ends are z²/(n + z²)."""
     expected = _Z**2 / (400 + _Z**2)
     assert paired_drop(0, 0, 400) == pytest.approx((-expected, expected), rel=1e-5)

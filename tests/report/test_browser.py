@@ -119,7 +119,7 @@ def test_charts_and_tables_have_names(opened: Browser) -> None:
     assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-def test_paper_is_light_and_shows_what_is_folded(opened: Browser, tmp_path: Path) -> None:
+def test_printed_page_is_light_and_unfolds_details(opened: Browser, tmp_path: Path) -> None:
     opened.look(794, scheme="dark", media="print")
     assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert opened.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"

@@ -31,7 +31,7 @@ def line(outcome: BuildOutcome) -> dict[str, str]:
     return dict(zip(COLUMNS, cells(outcome), strict=True))
 
 
-def test_a_latency_says_where_it_comes_from() -> None:
+def test_latency_has_its_provenance() -> None:
     output = line(BuildOutcome("rpi", 4, "budget missed", made()))
     assert output["latency p50"].endswith(" ms, measured")
     assert (output["budgets"], output["exit"], output["accuracy"]) == ("0 of 1 kept", "4", "99.00 %")

@@ -57,7 +57,7 @@ def profile(memory: float | None = 20e6) -> Profile:
     )
 
 
-def test_rows_that_were_measured_elsewhere_say_where() -> None:
+def test_rows_measured_on_another_device_name_it() -> None:
     output = build(accuracy=0.8910, file_bytes=1_620_000, predicted_latency_ms=30.0)
     metrics = output.metrics.model_copy(
         update={"dense": output.metrics.dense.model_copy(update={"predicted_latency_ms": 60.0})}

@@ -292,7 +292,7 @@ def test_every_output_format_has_the_same_verdict() -> None:
     )
 
 
-def test_what_a_microcontroller_needs_is_compared_without_a_profile() -> None:
+def test_microcontroller_costs_are_compared_without_a_profile() -> None:
     def board(arena: int) -> Manifest:
         kinds: dict[str, Any] = {"host_kind": "measured", "total_bytes": 1, "nonpersistent_bytes": 1, "by_kind": {}}
         arena_report = ArenaReport(**kinds, persistent_bytes=1, restated_bytes=1, scratch_bytes=1, arena_bytes=arena)

@@ -113,7 +113,7 @@ def test_text_draws_a_line_a_layer_with_the_groups_that_begin_there() -> None:
     assert text(Coupling(layers, rails), ascii_only=True) == ["#   stem", "+ ", "o#  a", "#o", "o#  head"]
 
 
-def test_frozen_groups_are_grey_and_tell_why() -> None:
+def test_frozen_groups_are_gray_and_have_their_reason() -> None:
     picture = svg(chain(3, reason="excluded by '<head> & \"tail\"*'"), title="a < b & c")
     root = ET.fromstring(picture.encode())
     assert next(element.text for element in root.iter(f"{_SVG}title")) == "a < b & c"

@@ -55,7 +55,7 @@ def test_characters_that_html_has_not_are_replaced(bad: str) -> None:
     result.encode()
 
 
-def test_markup_stays_and_anything_nested_is_joined() -> None:
+def test_nested_markup_is_joined_without_escaping() -> None:
     assert join(["a & ", [element("b", "x"), None], (part for part in "yz")]) == "a &amp; <b>x</b>yz"
     assert isinstance(join("x"), Markup)
 

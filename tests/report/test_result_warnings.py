@@ -37,7 +37,7 @@ def test_a_significant_loss_of_accuracy_is_a_warning_with_its_interval() -> None
     assert any("--budget macs=0.6" in suggestion for suggestion in warning.suggestions)
 
 
-def test_noise_is_no_warning_and_pairs_decide_where_independent_samples_cannot() -> None:
+def test_accuracy_warning_needs_a_significant_drop_of_paired_samples() -> None:
     assert _codes(_manifest(0.93, 0.92)) == []
     assert _codes(_manifest(0.93, 0.905)) == []
     assert _codes(_manifest(0.93, 0.905, pairs=PairsReport(only_dense=11, only_shipped=1))) == ["accuracy_lost"]
@@ -64,7 +64,7 @@ def _budgets(*used: float) -> tuple[BudgetReport, ...]:
 @pytest.mark.parametrize(
     ("used", "codes"), [((0.94,), ["budget_unused"]), ((0.96,), []), ((0.5, 0.96), []), ((0.5, 0.9), ["budget_unused"])]
 )
-def test_the_tightest_budget_says_whether_budget_is_unused(used: tuple[float, ...], codes: list[str]) -> None:
+def test_unused_budget_warning_uses_the_tightest_budget(used: tuple[float, ...], codes: list[str]) -> None:
     manifest = _manifest(0.93, 0.93, budgets=_budgets(*used))
     assert _codes(manifest) == codes
     if codes:

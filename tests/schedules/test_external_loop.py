@@ -163,7 +163,7 @@ def test_captured_program_follows_the_network() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
-def test_a_copy_of_a_network_with_a_program_is_its_own() -> None:
+def test_copy_of_a_captured_network_is_independent() -> None:
     model = small(fixed=True)
     with _attach(ep.schedules.OneShot(), model, _sgd(model), steps=1):
         list(_train(model, _sgd(model), 1))
@@ -193,7 +193,7 @@ def test_leaving_early_prunes_without_the_steps_that_are_missing(caplog: pytest.
     assert pruning.step == 5, "the loop is the user's own again"
 
 
-def test_exception_in_the_loop_prunes_nothing() -> None:
+def test_exception_in_the_loop_prevents_pruning() -> None:
     model = small()
     optimizer = _sgd(model)
     with contextlib.suppress(KeyboardInterrupt), _attach(ep.schedules.Iterative(rounds=2), model, optimizer) as pruning:
@@ -226,7 +226,7 @@ def test_scheduler_restarts_with_every_phase() -> None:
     assert _rates(Midway(), _STEPS) == pytest.approx([1 - step / _STEPS for step in range(_STEPS)])
 
 
-def test_a_scheduler_is_stepped_ahead_where_the_curve_begins_late() -> None:
+def test_scheduler_is_advanced_to_the_start_of_a_partial_curve() -> None:
     rates = _rates(ep.schedules.LrRewinding(rewind=0.25, rounds=2), 8)
     assert rates == pytest.approx([1 - step / 8 for step in range(2, 8)] * 2)
 

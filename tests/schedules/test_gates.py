@@ -71,7 +71,7 @@ def test_dense_weights_are_restored(name: str) -> None:
     assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
 
 
-def test_what_no_weight_reads_has_no_gate() -> None:
+def test_units_without_a_consuming_weight_have_no_gate() -> None:
     network, example = make("parametrised")
     units = units_of(capture(network, example))
     gates = Gates(network, units)

@@ -125,7 +125,7 @@ def test_the_reward_rises_over_the_start_of_the_policy() -> None:
     assert all(torch.equal(tensor, dense[name]) for name, tensor in session.model.state_dict().items())
 
 
-def test_a_policy_without_rewards_that_differ_stays_where_it_is() -> None:
+def test_policy_is_unchanged_if_all_rewards_are_equal() -> None:
     session = _session()
     session.evaluate = lambda _model: 0.5
     policy = Policy(session, choices=1, reach=4.0, evaluations=4, samples=256)
@@ -142,7 +142,7 @@ def test_the_policy_spends_no_more_evaluations_than_it_has(evaluations: int) -> 
     assert 0.6 * evaluations <= len(calls) <= evaluations
 
 
-def test_the_policy_is_rewarded_on_some_samples_where_that_is_quicker() -> None:
+def test_policy_reward_uses_a_subset_of_samples_if_cheaper() -> None:
     session, requested = _session(), []
     session.evaluate = lambda _model: pytest.fail("it was asked for all of the validation data")
     session.reward = lambda _model, samples: requested.append(samples) or float(len(requested))

@@ -153,7 +153,7 @@ def test_units_without_a_normalisation_lose_of_their_filters() -> None:
     torch.testing.assert_close(after, (norms - 0.5 * norms.mean()).clamp(min=0))
 
 
-def test_a_group_is_all_that_is_coupled_and_keeps_its_proportions() -> None:
+def test_group_lasso_shrinks_all_coupled_weights_in_proportion() -> None:
     session = _session()
     model = session.model
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -191,7 +191,7 @@ def test_growing_ridge_shrinks_only_units_to_be_removed() -> None:
     assert bool((weight.detach()[~going] == 1).all())
 
 
-def test_a_ridge_falls_again_where_others_became_weaker() -> None:
+def test_ridge_penalty_decreases_for_units_that_are_no_longer_weakest() -> None:
     session = _session()
     weight = session.model.get_parameter("bn1.weight")
     hook = Growing(session, 0.5, 50)

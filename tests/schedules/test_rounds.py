@@ -87,7 +87,7 @@ def _shaken(session: PruningSession) -> Callable[[int], None]:
         ({"rounds": 3, "path": "polynomial", "power": 2}, [7 / 12, 1 / 3, 0.25]),
     ],
 )
-def test_rounds_keep_to_their_path(options: dict[str, Any], shares: list[float]) -> None:
+def test_rounds_follow_their_path_of_costs(options: dict[str, Any], shares: list[float]) -> None:
     session = _session(macs=0.25)
     dense = _macs(session)
     calls = _walk(create("iterative", options), session)
@@ -135,7 +135,7 @@ def test_retrained_weights_are_fresh_and_as_large_as_the_width_asks() -> None:
 
 
 @pytest.mark.long
-def test_fresh_weights_need_nothing_but_layers() -> None:
+def test_retrain_from_scratch_draws_new_weights_by_seed() -> None:
     model = small()
     dense = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     session = _session(model, seed=7)
@@ -189,7 +189,7 @@ def test_ticket_rewinds_to_initial_weights() -> None:
 
 
 @pytest.mark.long
-def test_a_random_ticket_is_as_wide_and_has_weights_of_its_own() -> None:
+def test_random_ticket_has_the_same_widths_and_new_weights() -> None:
     tickets = []
     for control in (False, True):
         session = _session(initialize=_fresh, seed=5)
@@ -241,7 +241,7 @@ def test_single_draw_is_not_evaluated() -> None:
 
 
 @pytest.mark.long
-def test_a_criterion_of_its_own_may_look_at_data() -> None:
+def test_custom_criterion_can_use_data() -> None:
     schedule = create("at_init", {"criterion": "snip"})
     with pytest.raises(InputError, match=r"'snip' .*data with labels"):
         schedule.check(_session())

@@ -121,7 +121,7 @@ def test_a_report_shows_one_part_alone(rows: list[Row], part: str, other: str) -
     assert ("86.90" in text) == (part == "test")
 
 
-def test_where_the_dense_training_is_not_known_there_is_one_column() -> None:
+def test_table_has_one_column_if_the_dense_training_is_unknown() -> None:
     of_digits = _rows("one_shot", 0.5, dense_steps=1360)
     rows = [
         *of_digits,
@@ -138,7 +138,7 @@ def test_a_page_says_that_seeds_are_missing(rows: list[Row]) -> None:
     assert "Mean over seeds 0, 1 (not all of them of every case yet), ±" in report(rows[:-1], "digits", "validation")
 
 
-def test_a_report_without_the_baseline_compares_nothing() -> None:
+def test_report_without_baseline_has_no_comparison() -> None:
     text = report(_rows("one_shot", 0.9, dense_steps=1360), "digits", "validation")
     assert _cells(text, "one_shot")[1:3] == ["90.00", "90.00"]
     assert "better" not in text
@@ -213,7 +213,7 @@ def test_settings_of_every_table_reach_the_recipe() -> None:
 
 
 @pytest.mark.long
-def test_a_case_that_needs_rewind_weights_weights_says_so_where_there_are_none() -> None:
+def test_missing_rewind_weights_are_an_error() -> None:
     recipe = Recipe.load("cifar10-resnet56")
     if recipe.data_dir is None or not (recipe.data_dir / "train.npz").is_file():
         pytest.skip("CIFAR-10 is not at hand (EDGEPRUNE_DATA)")

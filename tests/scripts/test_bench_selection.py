@@ -105,7 +105,7 @@ def test_a_journal_of_other_settings_is_refused(tmp_path: Path) -> None:
         Journal([path], replace(SETTINGS, samples=65), "a machine")
 
 
-def test_what_is_finetuned_is_measured_for_each_seed_and_budget() -> None:
+def test_finetuned_accuracy_is_measured_for_each_seed_and_budget() -> None:
     expected = bench_selection._wanted(_arguments(criteria=["l2"], peers=["fpgm"]))
     pruned = {case for case in expected if case.variant.tool != "dense"}
     assert {(case.seed, case.budget) for case in pruned} == {(s, b) for s in (0, 1, 2) for b in (0.7, 0.5)}

@@ -92,7 +92,7 @@ def test_every_recipe_targets_and_workflow_has_a_comment_of_its_own(pull_request
     assert not list(pull_request.folder.rglob("hacked"))
 
 
-def test_comments_of_others_and_without_the_marker_stay(pull_request: PullRequest) -> None:
+def test_comments_without_the_marker_are_not_changed(pull_request: PullRequest) -> None:
     assert pull_request.comment("mine") == 0
     (mine,) = pull_request.comments
     others = [
@@ -115,7 +115,7 @@ def test_the_comment_is_found_behind_hundreds_of_others(pull_request: PullReques
     assert pull_request.comments[-1]["body"].splitlines()[1] == "again"
 
 
-def test_nothing_is_posted_if_listing_fails_or_the_file_is_empty(
+def test_no_comment_is_posted_if_listing_fails_or_the_file_is_empty(
     pull_request: PullRequest,
 ) -> None:
     assert pull_request.comment("") == 0

@@ -194,7 +194,7 @@ def test_gitlab_template_is_valid(tmp_path: Path) -> None:
     assert job["artifacts"]["when"] == "always"
 
 
-def test_the_script_is_plain_shell() -> None:
+def test_script_is_posix_shell() -> None:
     assert os.access(_SCRIPT, os.X_OK)
     subprocess.run(["sh", "-n", str(_SCRIPT)], check=True)
     # Every variable that the templates set is one that the script reads.

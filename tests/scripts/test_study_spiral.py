@@ -86,7 +86,7 @@ def test_exactly_half_of_each_hidden_layer_is_left(short: Study, case: Case) -> 
     assert all(_shapes(model) == [(25, 2), (25, 25), (1, 25)] for model in short.pairs[case].networks.values())
 
 
-def test_only_one_hidden_layer_is_pruned_where_one_is_asked_for(short: Study) -> None:
+def test_only_the_requested_hidden_layer_is_pruned(short: Study) -> None:
     for (_, layer), model in short.single.items():
         first = layer == HIDDEN_LAYERS[0]
         assert _shapes(model) == ([(25, 2), (50, 25), (1, 50)] if first else [(50, 2), (25, 50), (1, 25)])
@@ -109,7 +109,7 @@ def test_training_parts_the_paths(short: Study) -> None:
 
 
 @pytest.mark.parametrize("compensated", [False, True])
-def test_which_units_both_paths_keep(short: Study, compensated: bool) -> None:
+def test_overlap_of_the_units_that_both_paths_keep(short: Study, compensated: bool) -> None:
     """Random picks the same, informed what A keeps; compensation changes no choice."""
     for case in CASES:
         pair = short.pairs[case]
@@ -146,7 +146,7 @@ def test_removing_constant_units_with_compensation_leaves_the_outputs(points: Po
     assert (decide(without.model, points.inputs) - dense).abs().min() > 0.1
 
 
-def test_compensation_adds_the_mean_of_what_is_gone_to_the_bias(points: Points) -> None:
+def test_mean_of_removed_units_is_added_to_the_bias(points: Points) -> None:
     """``b_j += sum over removed i of mean(x_i) w_ij``, in the layer behind the first that is pruned."""
     model = network(50, 0)
     layers = dict(model.named_children())
@@ -173,7 +173,7 @@ def test_training_depends_on_its_key_alone_and_leaves_its_argument(points: Point
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_weights_lie_where_they_were_in_the_dense_network(short: Study) -> None:
+def test_weights_keep_their_position_in_the_dense_network(short: Study) -> None:
     pair = short.pairs[CASES[0]]  # no bias, and not trained after it was pruned: the dense weights themselves
     for placed, whole in zip(weights(pair.networks[A], pair.plan_a), weights(short.controls[DENSE]), strict=True):
         there = ~placed.isnan()
@@ -181,7 +181,7 @@ def test_weights_lie_where_they_were_in_the_dense_network(short: Study) -> None:
         assert 0 < there.sum() <= placed.numel() / 2
 
 
-def test_correlation_is_over_what_both_have() -> None:
+def test_correlation_uses_only_common_entries() -> None:
     one = torch.tensor([1.0, 2.0, 3.0, math.nan, 9.0])
     assert correlation(one, torch.tensor([3.0, 2.0, 1.0, 5.0, math.nan])) == pytest.approx(-1)
     assert math.isnan(correlation(one, torch.ones(5)))

@@ -113,7 +113,7 @@ def test_sensitivity_spares_the_group_that_is_measured_to_matter() -> None:
     assert not bool(removed[spared.start : spared.stop].any())
 
 
-def test_curves_are_read_between_and_below_what_was_measured() -> None:
+def test_loss_curves_are_interpolated_and_extrapolated() -> None:
     counts = torch.tensor([16, 12, 8, 6, 4]).numpy()
     assert loss_increase(LossCurve((8, 16), (1.0, 0.0)), counts).tolist() == pytest.approx([0.0, 0.5, 1.0, 1.25, 1.5])
     noisy = LossCurve((4, 8, 12, 16), (2.0, 0.5, 1.0, 0.0))
@@ -126,7 +126,7 @@ def test_invalid_curve_is_refused(remaining: tuple[int, ...], loss: tuple[float,
         LossCurve(remaining, loss)
 
 
-def test_sensitivity_without_curves_says_that_it_needs_data() -> None:
+def test_sensitivity_selection_without_data_is_an_error() -> None:
     with pytest.raises(InputError, match=r"'sensitivity' .*data"):
         create("sensitivity").choose(_problem(0.5, _random(0)))
 
@@ -184,7 +184,7 @@ def test_error_names_excluded_layers() -> None:
     assert f"{group.name} (excluded by '{group.name}')" in str(caught.value)
 
 
-def test_the_plan_says_where_it_comes_from() -> None:
+def test_plan_has_its_origin() -> None:
     scores = torch.ones(len(_UNITS), dtype=torch.float64)
     method = PlanMethod(
         criterion=criteria.create("l2"), selection=create("global"), constraints=resolve(_UNITS, align=2), seed=3

@@ -130,7 +130,7 @@ class _FixedBatch(nn.Module):
         return answers
 
 
-def test_labels_are_cut_with_inputs_where_the_network_fixes_its_batch() -> None:
+def test_labels_are_split_with_inputs_for_a_fixed_batch_size() -> None:
     units = units_of(capture(_FixedBatch(), (torch.zeros(2, 3, 4),)))
     inputs, rows = torch.zeros(5, 3, 4), torch.arange(5)
     parts = list(batches(units, Samples([(inputs, {"row": rows})])))

@@ -299,7 +299,7 @@ def test_unsupported_operator_is_named_with_its_node(build: Any, message: str, t
     assert [item.name for item in tmp_path.iterdir()] == ["m.tflite"]
 
 
-def test_more_than_a_flatbuffer_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_larger_than_a_flatbuffer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tflite_file, "_MOST_BYTES", 100_000)
     with pytest.raises(ModelError, match=r"weights .*\d{3},\d{3} bytes.*100,000"):
         convert(convolution(), tmp_path / "m.tflite")

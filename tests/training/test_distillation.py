@@ -82,7 +82,7 @@ def test_equal_teacher_has_loss_zero(features: float) -> None:
     assert max(float(one.abs().max()) for one in gradients.values()) < 1e-5
 
 
-def test_the_loss_is_the_divergence_of_softened_answers_times_the_square_of_the_temperature() -> None:
+def test_distillation_loss_is_the_scaled_divergence_of_softened_outputs() -> None:
     teacher, student = _net(1), _net()
     loss, _ = _lesson(Teacher(teacher, _settings(temperature=3.0)), student)
     answers, outputs = (torch.softmax(net(_images()).detach() / 3, 1) for net in (teacher, student))
@@ -189,7 +189,7 @@ def test_features_need_layers_and_the_right_number_of_channels() -> None:
         _lesson(teacher, _net())
 
 
-def test_features_are_compared_only_where_the_settings_weigh_them() -> None:
+def test_features_are_compared_only_with_a_feature_weight() -> None:
     dense, student, layers = _pruned()
     default, off, on = (
         float(_lesson(Teacher(dense, _settings(**changes), layers=layers), student)[0])
@@ -256,7 +256,9 @@ class _Mixes(nn.Module):
 
 @pytest.mark.parametrize("make", [lambda: _net(1), _Shared, _Branches, _Mixes])
 @pytest.mark.parametrize(("execution", "tolerance"), [(_PLAIN, 1e-5), (_LOW, 0.05)], ids=["float32", "bfloat16"])
-def test_a_teacher_answers_as_the_dense_network_does(make: Any, execution: StepExecution, tolerance: float) -> None:
+def test_teacher_outputs_equal_those_of_the_dense_network(
+    make: Any, execution: StepExecution, tolerance: float
+) -> None:
     torch.manual_seed(0)
     dense = make().eval()
     for module in dense.modules():
@@ -298,7 +300,7 @@ def test_a_teacher_with_other_outputs_is_refused_before_the_first_step(tmp_path:
     assert steps == []
 
 
-def test_outputs_of_any_kind_will_do_where_features_alone_are_compared(tmp_path: Path) -> None:
+def test_outputs_may_have_any_structure_if_only_features_are_compared(tmp_path: Path) -> None:
     class Named(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -339,7 +341,7 @@ def test_a_network_learns_from_its_teacher_alone(tmp_path: Path) -> None:
     assert float(agree) > 0.85
 
 
-def test_a_run_is_not_taken_up_with_another_teacher(tmp_path: Path) -> None:
+def test_run_with_another_teacher_does_not_resume(tmp_path: Path) -> None:
     settings = small.settings(epochs=1, distillation=_settings())
     teachers = [Teacher(small.model(seed), settings.distillation) for seed in (1, 1, 2)]
     for teacher in teachers[:2]:

@@ -84,7 +84,7 @@ def test_only_the_first_process_writes(together: Path) -> None:
     assert [folder.name for folder in together.iterdir()] == ["0"]
 
 
-def test_a_kill_within_an_epoch_changes_nothing_but_another_number_of_processes_is_refused(
+def test_distributed_training_resumes_after_a_kill_with_the_same_number_of_processes(
     together: Path, tmp_path: Path
 ) -> None:
     killed = _launch(tmp_path, f"everything:{run.STEPS + 2}")

@@ -25,7 +25,7 @@ def test_a_loss_that_explodes_is_seen_while_it_is_finite() -> None:
     assert _alarm([2.3] * 50 + [2.3 * 3**step for step in range(10)]) == 50 + 4
 
 
-def test_a_loss_that_explodes_from_the_first_steps_on_does_not_set_its_own_limit() -> None:
+def test_divergence_in_the_first_steps_is_detected() -> None:
     assert _alarm([2.3, 40.0, 600.0, 9e3, 9e4, 9e5]) == 2
     assert _alarm([2.3] + [500.0] * 100) == 1
 
@@ -47,7 +47,7 @@ def test_a_loss_below_zero_is_a_loss() -> None:
     assert _alarm([-5.0] * 20 + [-1e4] * 20 + [3.0] * 20) is None
 
 
-def test_the_limit_follows_the_scale_of_a_loss_of_ones_own() -> None:
+def test_divergence_limit_follows_the_scale_of_a_custom_loss() -> None:
     assert _alarm([3e4] * 20 + [2e5] * 20) is None
     assert _alarm([3e4] * 20 + [9e5] * 20) == 23
 

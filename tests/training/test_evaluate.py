@@ -67,7 +67,7 @@ def test_a_batch_with_labels_of_another_shape_is_refused() -> None:
         evaluate(nn.Identity(), DatasetSplit(TensorDataset(maps, labels)))
 
 
-def test_dropout_is_off_and_the_mode_stays() -> None:
+def test_dropout_is_disabled_and_the_mode_is_restored() -> None:
     model = nn.Sequential(_Identity(), nn.Dropout(0.9)).train()
     assert evaluate(model, _split()).loss == evaluate(_Identity(), _split()).loss
     assert model.training

@@ -212,7 +212,7 @@ def test_images_in_channels_last_order_end_contiguous(tmp_path: Path) -> None:
     assert torch.are_deterministic_algorithms_enabled() is False
 
 
-def test_a_history_is_plain_data(tmp_path: Path) -> None:
+def test_history_contains_only_plain_data(tmp_path: Path) -> None:
     history = finetune(_model(), _data(), _settings(epochs=1, keep="last"), folder=tmp_path)
     plain = asdict(history)
     assert plain["best_epoch"] == 1

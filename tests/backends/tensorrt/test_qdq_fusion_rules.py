@@ -119,7 +119,7 @@ def test_quantizers_placed_for_a_cpu_are_moved(plain: ModelProto, for_cpu: Model
     assert error(run(plain, inputs), run(moved, inputs)) <= error(run(plain, inputs), run(for_cpu, inputs))
 
 
-def test_fitting_twice_changes_nothing_and_the_argument_stays(for_cpu: ModelProto) -> None:
+def test_placing_qdq_pairs_is_idempotent_and_copies_the_model(for_cpu: ModelProto) -> None:
     before = for_cpu.SerializeToString(deterministic=True)
     once = fit(for_cpu)
     assert fit(once).SerializeToString(deterministic=True) == once.SerializeToString(deterministic=True)
@@ -130,7 +130,7 @@ def test_a_float_network_breaks_no_rule(plain: ModelProto) -> None:
     assert violations(plain) == []
 
 
-def test_a_convolution_that_stays_float_does_not_drag_its_addition(folder: Path, plain: ModelProto) -> None:
+def test_float_convolution_does_not_make_its_addition_float(folder: Path, plain: ModelProto) -> None:
     first_add = named(plain, "Add")
     main = next(node for node in plain.graph.node if node.output[0] == first_add.input[0])
     mixed = quantized(folder / "model.onnx", kept_float=[main.name])
