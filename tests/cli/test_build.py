@@ -51,7 +51,7 @@ def test_own_network_is_built_into_a_bundle(own: Path, capsys: pytest.CaptureFix
     ]
     assert [epoch.phase for epoch in result.epochs] == [1, 1]
     pairs, shipped_accuracy = manifest["pairs"], manifest["metrics"]["shipped"]["accuracy"]
-    assert pairs["lost"] - pairs["gained"] == round(60 * (dense["accuracy"] - shipped_accuracy))
+    assert pairs["only_dense"] - pairs["only_shipped"] == round(60 * (dense["accuracy"] - shipped_accuracy))
     assert values["warnings"] == json.loads(
         json.dumps([dataclasses.asdict(warning) for warning in result_warnings(Manifest.load(folder))])
     )

@@ -36,7 +36,7 @@ def test_one_index_off_in_any_tensor_is_caught(name: str, monkeypatch: pytest.Mo
         for dim in dims:
             size = dict([*network.named_parameters(), *network.named_buffers()])[tensor].shape[dim]
             wrong = {**right, tensor: {**dims, dim: ((dims[dim] + 1) % size).sort().values}}
-            monkeypatch.setattr(Units, "kept", lambda self, mask, wrong=wrong: wrong)
+            monkeypatch.setattr(Units, "kept_indices", lambda self, mask, wrong=wrong: wrong)
             with pytest.raises(EquivalenceError):
                 shrink(network, units, removed)
 
@@ -50,7 +50,7 @@ def test_a_tensor_that_was_missed_is_caught(name: str, monkeypatch: pytest.Monke
     right: Mapping[str, Mapping[int, Tensor]] = units.kept_indices(removed)
     for tensor in right:
         missed = {name: dims for name, dims in right.items() if name != tensor}
-        monkeypatch.setattr(Units, "kept", lambda self, mask, missed=missed: missed)
+        monkeypatch.setattr(Units, "kept_indices", lambda self, mask, missed=missed: missed)
         with pytest.raises(EdgePruneError):
             shrink(network, units, removed)
 

@@ -279,7 +279,7 @@ def _large(name: str, values: list[int]) -> onnx.ModelProto:
             _unknown,
             r"node /body/head/head\.2/Det \(Det\) of module body\.head\.2: .*Abs, Add, .*Unsqueeze",
         ),
-        (_custom, r"/a/Fused \(com\.vendor\.Fused\): "),
+        (_custom, r"/a/Fused \(com\.vendor\.Fused\).*Abs, Add, "),
         (_loop, r"node /forever \(Loop\): "),
         (_indices, "^'i' "),
         (_cubic, r"node /up/Resize \(Resize\) of module up .*mode 'cubic'.*nearest or linear"),
