@@ -51,11 +51,17 @@ def start(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stderr: IO[Any] | int | None = subprocess.PIPE,
-    apart: bool = False,
+    new_session: bool = False,
 ) -> subprocess.Popen[str]:
     """Start ``argv`` with text pipes on stdin and stdout, for interactive use; the caller ends it.
 
-    ``apart``: start it in a separate session, so that Ctrl-C in the terminal does not reach it.
+    Args:
+        argv: Program and its arguments.
+        cwd: Working folder. None: that of this process.
+        env: Environment variables. None: those of this process.
+        stderr: File or pipe for stderr.
+        new_session: Whether to start the program in a separate session, so that Ctrl-C in the terminal does not reach
+            it.
     """
     logger.debug("start: %s", shlex.join(argv))
     return subprocess.Popen(
@@ -66,5 +72,5 @@ def start(
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        start_new_session=apart,
+        start_new_session=new_session,
     )

@@ -108,9 +108,9 @@ class LatencyLookup:
         slopes = []
         for axis in (0, 1):
             counts = self._counts[axis]
-            tried = sizes[:, None].repeat(1, counts.shape[1], 1)
-            tried[..., axis] = counts
-            tried_ms = self.at(layer.repeat_interleave(counts.shape[1]), tried.flatten(0, 1)).reshape(counts.shape)
+            candidates = sizes[:, None].repeat(1, counts.shape[1], 1)
+            candidates[..., axis] = counts
+            tried_ms = self.at(layer.repeat_interleave(counts.shape[1]), candidates.flatten(0, 1)).reshape(counts.shape)
             fewer = sizes[:, axis, None] - counts
             slope = (now[:, None] - tried_ms) / fewer
             slopes.append(torch.where(fewer > 0, slope, 0.0).amax(1).clamp(min=0.0))

@@ -145,9 +145,9 @@ def score(criterion: Criterion, network: Network) -> Tensor:
     """
     scores = criterion.score(network)
     if not isinstance(scores, Tensor) or scores.shape != (len(network.units),):
-        got = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
+        actual = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
         raise InputError(
-            f"criterion: {criterion.name} must return a tensor of shape ({len(network.units)},), got {got}"
+            f"criterion: {criterion.name} must return a tensor of shape ({len(network.units)},), got {actual}"
         )
     wrong = ~(scores.isfinite() & (scores >= 0))
     if bool(wrong.any()):

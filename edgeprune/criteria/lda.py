@@ -51,9 +51,11 @@ class Lda(Aggregated):
 
 def _class_labels(labels: Any) -> Tensor:
     if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
-        got = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        actual = (
+            f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        )
         raise InputError(
-            f"criterion: lda needs integer class labels of shape (samples,), got {got}: set another prune.criterion"
+            f"criterion: lda needs integer class labels of shape (samples,), got {actual}: set another prune.criterion"
         )
     class_labels = labels.to("cpu", torch.long)
     if bool(((class_labels < 0) & (class_labels != IGNORED)).any()):

@@ -52,8 +52,8 @@ class _Replaceable(Aggregated):
         """
         size = products.diagonal().clamp(min=0).sqrt()
         scale = size.clamp(min=torch.finfo(size.dtype).tiny)
-        alike = products / scale[:, None] / scale[None, :]
-        residual = (1 - _to_stronger(alike.abs() if opposed else alike, size).square()).sqrt()
+        similarity = products / scale[:, None] / scale[None, :]
+        residual = (1 - _to_stronger(similarity.abs() if opposed else similarity, size).square()).sqrt()
         return residual * size if self._weighted else torch.where(size > 0, residual, 0.0)
 
 

@@ -60,14 +60,14 @@ class _LocalWorkspace(LocalFiles):
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
         script = Path(arguments[0]).name
         try:
-            ended = subprocesses.run([*self._python, *arguments], timeout_s=timeout_s, env=self._env)
+            result = subprocesses.run([*self._python, *arguments], timeout_s=timeout_s, env=self._env)
         except subprocess.TimeoutExpired as problem:
             raise DeviceError(f"{script} did not finish within {timeout_s:g} s") from problem
         except OSError as problem:
             raise cannot_start(self._python[0], problem) from problem
-        if ended.returncode != 0:
-            raise DeviceError(f"{script} {how_it_ended(ended.returncode, last_words(ended.stderr))}")
-        return ended.stdout
+        if result.returncode != 0:
+            raise DeviceError(f"{script} {how_it_ended(result.returncode, last_words(result.stderr))}")
+        return result.stdout
 
     def converse(self, arguments: Sequence[str]) -> ChildProcess:
         conversation = ChildProcess([*self._python, *arguments], self._env)

@@ -159,7 +159,7 @@ class _SshWorkspace:
         # A jump host is reached by a second ssh, which gets none of these settings; without a terminal it cannot ask.
         env = {**os.environ, "SSH_ASKPASS_REQUIRE": "never"}
         child = ChildProcess(
-            [*argv, f"exec {_words(python)} -c {shlex.quote(source)}"], env, name="the agent", apart=True
+            [*argv, f"exec {_words(python)} -c {shlex.quote(source)}"], env, name="the agent", new_session=True
         )
         self._agent = SshConversation(child, self._device.uri)
         try:
@@ -203,20 +203,20 @@ class _SshWorkspace:
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
         script = Path(arguments[0]).name
         try:
-            ended = subprocesses.run(self._session(arguments), timeout_s=timeout_s)
+            result = subprocesses.run(self._session(arguments), timeout_s=timeout_s)
         except subprocess.TimeoutExpired as problem:
             raise DeviceError(f"{script} did not finish within {timeout_s:g} s") from problem
         except OSError as problem:
             raise cannot_start("ssh", problem) from problem
-        words = last_words(ended.stderr)
-        if ended.returncode == LOST:
+        words = last_words(result.stderr)
+        if result.returncode == LOST:
             raise connection_lost(self._device.uri, words)
-        if ended.returncode != 0:
-            raise DeviceError(f"{script} {how_it_ended(exit_code(ended.returncode), words)}")
-        return ended.stdout.partition(self._start + "\n")[2]
+        if result.returncode != 0:
+            raise DeviceError(f"{script} {how_it_ended(exit_code(result.returncode), words)}")
+        return result.stdout.partition(self._start + "\n")[2]
 
     def converse(self, arguments: Sequence[str]) -> SshConversation:
-        child = ChildProcess(self._session(arguments), apart=True)
+        child = ChildProcess(self._session(arguments), new_session=True)
         conversation = SshConversation(child, self._device.uri, after=self._start)
         self._conversations.append(conversation)
         return conversation
@@ -251,17 +251,17 @@ class _SshWorkspace:
             while True:
                 encoded = base64.b64encode(part).decode("ascii")
                 self._ask(do="put", name=name, part=encoded, first=first, last=not following)
-                got = self._answer(_ANSWER_S, of=file.name)
+                actual = self._answer(_ANSWER_S, of=file.name)
                 if not following:
                     break
                 part, following, first = following, content.read(_PART_BYTES), False
-        if got["sha256"] != expected:
+        if actual["sha256"] != expected:
             raise DeviceError(
                 f"{file.name} was damaged during the transfer to {self._device.uri}: expected SHA-256 {expected}, "
-                f"got {got['sha256']!s:.80}"
+                f"got {actual['sha256']!s:.80}"
             )
-        self._there[name] = (expected, str(got["path"]))
-        return str(got["path"])
+        self._there[name] = (expected, str(actual["path"]))
+        return str(actual["path"])
 
     def _ask(self, **command: Any) -> None:
         assert self._agent is not None

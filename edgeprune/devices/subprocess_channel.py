@@ -42,19 +42,24 @@ class ChildProcess:
         argv: Program and arguments.
         env: Environment. None: that of this process.
         name: Name of the program, for messages.
-        apart: Whether to start a new session, so that Ctrl-C in the terminal does not reach the process.
+        new_session: Whether to start a new session, so that Ctrl-C in the terminal does not reach the process.
 
     Raises:
         DeviceError: The program cannot be started.
     """
 
     def __init__(
-        self, argv: list[str], env: Mapping[str, str] | None = None, *, name: str = "the runner", apart: bool = False
+        self,
+        argv: list[str],
+        env: Mapping[str, str] | None = None,
+        *,
+        name: str = "the runner",
+        new_session: bool = False,
     ) -> None:
         self._name = name
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the conversation
         try:
-            self._process = subprocesses.start(argv, env=env, stderr=self._stderr, apart=apart)
+            self._process = subprocesses.start(argv, env=env, stderr=self._stderr, new_session=new_session)
         except OSError as problem:
             self._stderr.close()
             raise cannot_start(argv[0], problem) from problem

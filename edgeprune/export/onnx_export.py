@@ -163,10 +163,10 @@ def _check(proto: onnx.ModelProto, flat: FlatNetwork, *, twice: bool = False) ->
     options.log_severity_level = 4  # what goes wrong is raised below
     try:
         session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        got = session.run(None, {name: value.numpy() for name, value in zip(flat.input_names, inputs, strict=True)})
+        actual = session.run(None, {name: value.numpy() for name, value in zip(flat.input_names, inputs, strict=True)})
     except Exception as problem:  # its exceptions share no base class of their own
         raise ExportFailed(f"fails {where}: {problem}") from problem
-    error = distance(expected, [torch.from_numpy(array) for array in got], smallest=_SMALL)
+    error = distance(expected, [torch.from_numpy(array) for array in actual], smallest=_SMALL)
     if not error <= _TOLERANCE:
         raise ExportFailed(f"returns other outputs than the network {where} (relative error {error:.2g})")
 

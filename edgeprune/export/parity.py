@@ -27,19 +27,19 @@ _SMALLEST_CHANNEL = 1e-4
 """Lower limit of the magnitude of a channel, relative to the largest value of the output."""
 
 
-def compare(reference: Outputs, got: Outputs, *, classes: bool = True) -> Parity:
+def compare(reference: Outputs, actual: Outputs, *, classes: bool = True) -> Parity:
     """Compare outputs of two implementations.
 
     Args:
         reference: Output (N, ...) of the original network, or list of outputs.
-        got: Output of the exported model, or list of outputs.
+        actual: Output of the exported model, or list of outputs.
         classes: Whether the first output has logits of classes, (N, classes, ...).
 
     Raises:
         ParityError: The number or the shapes of the outputs differ.
     """
     sums = _Sums(classes)
-    sums.add(_as_list(reference), _as_list(got))
+    sums.add(_as_list(reference), _as_list(actual))
     return sums.parity()
 
 

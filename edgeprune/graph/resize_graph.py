@@ -255,7 +255,7 @@ def _moves_right(call: Call, changed: Mapping[str, Any], source: Keep, out: Sequ
     assert dense is not None
     assert small is not None
     return len(dense) == len(small) and all(
-        torch.equal(select(part, mask), got) for part, mask, got in zip(dense, out, small, strict=True)
+        torch.equal(select(part, mask), actual) for part, mask, actual in zip(dense, out, small, strict=True)
     )
 
 

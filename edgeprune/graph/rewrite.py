@@ -127,11 +127,11 @@ def _same_output(program: Program, own: nn.Module, captured: nn.Module) -> bool:
                     f"the pruned network does not run: {error}. This is a defect of EdgePrune"
                 ) from error
             try:
-                got = _outputs(program, own, state)
+                actual = _outputs(program, own, state)
             except Exception as error:  # noqa: BLE001  a forward may fail in any way
                 logger.debug("the sliced module fails: %s", error)
                 return False
-        if not distance(want, got, nan_equal=True) <= _TOLERANCE:  # jittered weights may leave what float32 holds
+        if not distance(want, actual, nan_equal=True) <= _TOLERANCE:  # jittered weights may leave what float32 holds
             return False
     return True
 

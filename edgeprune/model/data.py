@@ -119,10 +119,10 @@ def check(data: Data, outputs: Any, *, sample: tuple[int, ...] | None = None, cl
         ModelError: ``outputs`` are not logits.
     """
     if classes and (not isinstance(outputs, Tensor) or outputs.ndim < 2):
-        got = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
+        actual = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
         raise ModelError(
-            f"a network with class labels must return one tensor (N, classes, ...), got {got}: for other outputs set "
-            "training.loss and training.metric"
+            f"a network with class labels must return one tensor (N, classes, ...), got {actual}: for other outputs "
+            "set training.loss and training.metric"
         )
     for role, split in data.splits().items():
         if len(split) == 0:
@@ -139,9 +139,9 @@ def check(data: Data, outputs: Any, *, sample: tuple[int, ...] | None = None, cl
             )
         if classes:
             if not isinstance(labels, Tensor) or labels.is_floating_point():
-                got = str(labels.dtype) if isinstance(labels, Tensor) else type(labels).__name__
+                actual = str(labels.dtype) if isinstance(labels, Tensor) else type(labels).__name__
                 raise DataError(
-                    f"labels of the {role} split must be a tensor of integers, got {got}: for "
+                    f"labels of the {role} split must be a tensor of integers, got {actual}: for "
                     "other labels set training.loss or training.step, and training.metric"
                 )
             check_shape(labels.shape, (len(inputs), *outputs.shape[1:]), where=f"the {role} split")

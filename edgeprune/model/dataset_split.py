@@ -146,8 +146,8 @@ class _DatasetBatches(Dataset[Batch]):
                 f"inputs of {self._name} must be tensors or arrays of one shape, to be stacked to a batch: {problem}"
             ) from problem
         if not isinstance(inputs, Tensor) or not isinstance(labels, Tensor) or labels.is_floating_point():
-            got = f"{type(inputs).__name__} and {getattr(labels, 'dtype', type(labels).__name__)}"
-            raise DataError(f"samples of {self._name} must be a tensor or array and an integer label, got {got}")
+            actual = f"{type(inputs).__name__} and {getattr(labels, 'dtype', type(labels).__name__)}"
+            raise DataError(f"samples of {self._name} must be a tensor or array and an integer label, got {actual}")
         if inputs.dtype == torch.uint8 or not (inputs.is_floating_point() or inputs.is_complex()):
             raise DataError(f"inputs of {self._name} must be float, got {inputs.dtype}: scale and normalize them")
         return inputs.to(torch.float32), labels.to(torch.int64)

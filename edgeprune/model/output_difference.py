@@ -17,7 +17,7 @@ def tensors(outputs: Any) -> list[Tensor]:
 
 
 def distance(
-    expected: Sequence[Tensor], got: Sequence[Tensor], *, smallest: float = 0.0, nan_equal: bool = False
+    expected: Sequence[Tensor], actual: Sequence[Tensor], *, smallest: float = 0.0, nan_equal: bool = False
 ) -> float:
     """Return the largest relative error of any output.
 
@@ -28,31 +28,31 @@ def distance(
 
     Args:
         expected: Outputs of the reference.
-        got: Outputs of the variant.
+        actual: Outputs of the variant.
         smallest: Lower bound of the magnitude that differences are divided by.
         nan_equal: Whether NaN equals NaN; otherwise the distance of NaN from every value is infinite.
 
     Returns:
         Distance of at least 0; infinite if number, shapes or types of outputs differ, or if only one side is finite.
     """
-    if len(expected) != len(got):
+    if len(expected) != len(actual):
         return math.inf
-    return max((_distance(*pair, smallest, nan_equal) for pair in zip(expected, got, strict=True)), default=0.0)
+    return max((_distance(*pair, smallest, nan_equal) for pair in zip(expected, actual, strict=True)), default=0.0)
 
 
-def _distance(expected: Tensor, got: Tensor, smallest: float, nan_equal: bool) -> float:
-    if expected.shape != got.shape or _is_discrete(expected) != _is_discrete(got):
+def _distance(expected: Tensor, actual: Tensor, smallest: float, nan_equal: bool) -> float:
+    if expected.shape != actual.shape or _is_discrete(expected) != _is_discrete(actual):
         return math.inf
     if not expected.numel():
         return 0.0
     if _is_discrete(expected):
-        return float((expected != got).double().mean())
-    wide = torch.complex128 if expected.is_complex() or got.is_complex() else torch.float64
-    expected, got = expected.detach().to(wide), got.detach().to(wide)
-    equal = expected == got
+        return float((expected != actual).double().mean())
+    wide = torch.complex128 if expected.is_complex() or actual.is_complex() else torch.float64
+    expected, actual = expected.detach().to(wide), actual.detach().to(wide)
+    equal = expected == actual
     if nan_equal:
-        equal |= expected.isnan() & got.isnan()
-    error = float((expected - got).abs().masked_fill(equal, 0.0).max())
+        equal |= expected.isnan() & actual.isnan()
+    error = float((expected - actual).abs().masked_fill(equal, 0.0).max())
     magnitude = float(expected.abs().masked_fill(~expected.isfinite(), 0.0).max())
     return error / (max(smallest, magnitude) or 1.0) if math.isfinite(error) else math.inf
 

@@ -67,9 +67,9 @@ def read_part(
 def _cut(batch: Any, cut: slice, total: int, split: Split) -> Any:
     for leaf in pytree.tree_leaves(batch):
         if not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != total:
-            got = f"a tensor of shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
+            actual = f"a tensor of shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
             raise DataError(
-                f"{type(split).__name__}: a batch of {total} samples contains {got}, which cannot be divided among "
+                f"{type(split).__name__}: a batch of {total} samples contains {actual}, which cannot be divided among "
                 "processes: use tensors with one row for each sample, or DatasetSplit with collate=..."
             )
     return pytree.tree_map(itemgetter(cut), batch)

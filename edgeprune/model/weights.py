@@ -123,10 +123,12 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         others = [
             f"'{key}' ({type(value).__name__})" for key, value in content.items() if not isinstance(value, Tensor)
         ]
-        got = f"a dict with {', '.join(others[:_SHOWN])}" if others else "an empty dict"
+        actual = f"a dict with {', '.join(others[:_SHOWN])}" if others else "an empty dict"
     else:
-        got = type(content).__name__
-    raise WeightsError(f"{path}: expected a state dict, got {got}: save it with torch.save(model.state_dict(), path)")
+        actual = type(content).__name__
+    raise WeightsError(
+        f"{path}: expected a state dict, got {actual}: save it with torch.save(model.state_dict(), path)"
+    )
 
 
 def _renamed(state: Mapping[str, Tensor], want: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -193,10 +193,10 @@ def _each(values: dict[str, Any]) -> dict[str, float]:
 def _printed(*argv: str) -> str:
     """Return the output of a program; empty if it is missing or fails."""
     try:
-        ended = subprocess.run(argv, input="", capture_output=True, text=True, timeout=_TOOL_S, check=False)
+        result = subprocess.run(argv, input="", capture_output=True, text=True, timeout=_TOOL_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return ended.stdout.strip() if ended.returncode == 0 else ""
+    return result.stdout.strip() if result.returncode == 0 else ""
 
 
 def serve(reader: Reader) -> None:

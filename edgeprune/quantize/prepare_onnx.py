@@ -67,8 +67,8 @@ def _signature(model: ModelProto, path: Path) -> tuple[str, tuple[int, ...]]:
     if "QuantizeLinear" in kinds or "QLinearConv" in kinds:
         raise ModelError(f"{path}: expected a float model, found a quantized one")
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != TensorProto.FLOAT:
-        got = ", ".join(f"{value.name} of type {value.type.tensor_type.elem_type}" for value in inputs)
-        raise ModelError(f"{path}: static quantization needs a model with one float32 input, got {got or 'none'}")
+        actual = ", ".join(f"{value.name} of type {value.type.tensor_type.elem_type}" for value in inputs)
+        raise ModelError(f"{path}: static quantization needs a model with one float32 input, got {actual or 'none'}")
     sizes = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]  # 0: open
     if not sizes or sizes[0] > 1 or not all(sizes[1:]):
         raise ModelError(

@@ -104,8 +104,8 @@ class Plan:
         except (OSError, ValueError) as error:
             raise PlanError(f"cannot read the plan {path}: {error}") from error
         if not isinstance(content, dict) or content.get("schema") != _SCHEMA:
-            got = content.get("schema") if isinstance(content, dict) else None
-            raise PlanError(f"{path}: expected a plan of schema {_SCHEMA}, got the schema {got!r:.80}")
+            actual = content.get("schema") if isinstance(content, dict) else None
+            raise PlanError(f"{path}: expected a plan of schema {_SCHEMA}, got the schema {actual!r:.80}")
         try:
             return Plan(
                 kept_indices={

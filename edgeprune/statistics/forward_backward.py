@@ -187,9 +187,9 @@ def _rows(leaf: Any, cut: slice | None) -> Any:
 def _check_rows(labels: list[Any], count: int, fixed: int) -> None:
     for leaf in labels:
         if not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != count:
-            got = f"a tensor of shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
+            actual = f"a tensor of shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
             raise DataError(
-                f"data: labels of a batch of {count} contain {got}, but the batch size of the network is {fixed}: "
+                f"data: labels of a batch of {count} contain {actual}, but the batch size of the network is {fixed}: "
                 f"labels must be tensors with one row for each sample, or batches of {fixed}"
             )
 
@@ -207,15 +207,15 @@ def _ordered(leaf: Any) -> Any:
 
 
 def _check(leaves: list[Any], example: list[Tensor], fixed: int | None) -> None:
-    got = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    if [tuple(leaf.shape[1:]) for leaf in got] != [tuple(leaf.shape[1:]) for leaf in example]:
-        shapes, allowed = (", ".join(str(tuple(leaf.shape)) for leaf in leaves) for leaves in (got, example))
+    actual = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if [tuple(leaf.shape[1:]) for leaf in actual] != [tuple(leaf.shape[1:]) for leaf in example]:
+        shapes, allowed = (", ".join(str(tuple(leaf.shape)) for leaf in leaves) for leaves in (actual, example))
         raise DataError(
             f"data: got inputs of shape {shapes or 'none'}, must be that of the example, {allowed}, with any batch size"
         )
-    if fixed and got[0].shape[0] < fixed:
+    if fixed and actual[0].shape[0] < fixed:
         raise DataError(
-            f"data: got a batch of {got[0].shape[0]} samples, but the network needs at least {fixed}: use larger "
+            f"data: got a batch of {actual[0].shape[0]} samples, but the network needs at least {fixed}: use larger "
             "batches"
         )
 
@@ -233,6 +233,6 @@ def loss_of(units: Units, samples: Samples, flat: Any, labels: Any) -> Tensor:
             "function of outputs and labels"
         ) from error
     if not isinstance(loss, Tensor) or loss.ndim:
-        got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise InputError(f"loss: got {got}, must return a scalar tensor, the mean over the batch")
+        actual = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise InputError(f"loss: got {actual}, must return a scalar tensor, the mean over the batch")
     return loss

@@ -86,9 +86,9 @@ def _has_rows(leaf: Any) -> bool:
 def _split(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
     pair = isinstance(batch, (tuple, list)) and len(batch) == 2
     if not pair or not any(_has_rows(leaf) for leaf in pytree.tree_leaves(batch[1])):
-        got = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, (tuple, list)) else type(batch).__name__
+        actual = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, (tuple, list)) else type(batch).__name__
         raise DataError(
-            f"data: got a batch of type {got}, must be (input, label), where the label is a tensor (N, ...) or a "
+            f"data: got a batch of type {actual}, must be (input, label), where the label is a tensor (N, ...) or a "
             "structure of tensors for the loss"
         )
     inputs, labels = batch

@@ -152,8 +152,8 @@ def _check(model: schema.ModelT, inputs: Sequence[Port], path: Path) -> None:
     if any(scales(tensor) for tensor in graph.tensors):
         raise ModelError(f"{path}: expected a float file, found a quantized one")
     if len(inputs) != 1 or inputs[0].dtype != "float32" or inputs[0].batch_size != 1:
-        got = ", ".join(f"{port.name}: {port.dtype} {list(port.shape)}" for port in inputs)
-        raise ModelError(f"{path}: static quantization needs a model with one float32 input of batch 1, got {got}")
+        actual = ", ".join(f"{port.name}: {port.dtype} {list(port.shape)}" for port in inputs)
+        raise ModelError(f"{path}: static quantization needs a model with one float32 input of batch 1, got {actual}")
     for op in graph.operators:
         name = operator_name(model, op)
         if _computes_floats(graph, op) and TFLITE[name].int8 is None:

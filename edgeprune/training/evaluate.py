@@ -124,9 +124,9 @@ def logits(outputs: Any) -> Tensor:
     """Return ``outputs``; raise ModelError unless they are one tensor (N, classes, ...), as cross entropy needs."""
     if isinstance(outputs, Tensor) and outputs.ndim > 1:
         return outputs
-    got = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
+    actual = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
     raise ModelError(
-        f"cross entropy needs one tensor (N, classes), but the network returns {got}: set training.loss or "
+        f"cross entropy needs one tensor (N, classes), but the network returns {actual}: set training.loss or "
         "training.step to your own function"
     )
 
@@ -141,9 +141,11 @@ def check(inputs: Any, labels: Any, outputs: Sequence[int], *, where: str) -> No
         where: Context for messages, such as "evaluation".
     """
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.numel() == 0:
-        got = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        actual = (
+            f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        )
         raise DataError(
-            f"{where}: class labels must be a tensor of integers, got {got}: for other labels set training.loss or "
+            f"{where}: class labels must be a tensor of integers, got {actual}: for other labels set training.loss or "
             "training.step"
         )
     check_shape(labels.shape, outputs, where=where)

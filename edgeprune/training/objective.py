@@ -159,6 +159,8 @@ def _scalar(value: Any, key: str) -> Tensor:
     """Return ``value`` as one scalar; a dict of losses, as torchvision's detectors return it, is summed."""
     total = sum(value.values()) if isinstance(value, Mapping) and value else value
     if not isinstance(total, Tensor) or total.numel() != 1:
-        got = f"a tensor of shape {tuple(total.shape)}" if isinstance(total, Tensor) else type(total).__name__
-        raise ModelError(f"{key} must return a scalar tensor, or a dict of scalar tensors, which are added, got {got}")
+        actual = f"a tensor of shape {tuple(total.shape)}" if isinstance(total, Tensor) else type(total).__name__
+        raise ModelError(
+            f"{key} must return a scalar tensor, or a dict of scalar tensors, which are added, got {actual}"
+        )
     return total.float().reshape(())

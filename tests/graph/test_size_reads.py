@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import edgeprune as ep
+from edgeprune.pruning import PruneResult
 
 _CHANNELS = 8
 Forward = Callable[["Network", Tensor], Tensor]
@@ -74,7 +75,7 @@ def test_size_in_the_forward_has_its_dense_value(name: str, verify: bool) -> Non
     _check(network, pruned, torch.randn(4, 3, 8, 8))
 
 
-def _check(network: Network, pruned: ep.Pruned, x: Tensor) -> None:
+def _check(network: Network, pruned: PruneResult, x: Tensor) -> None:
     """Compare with the dense network whose removed filters give zero."""
     remaining = pruned.model.state_dict()["a.weight"]
     assert len(remaining) < _CHANNELS

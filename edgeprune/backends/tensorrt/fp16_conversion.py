@@ -157,10 +157,10 @@ def _raised(model: ModelProto) -> ModelProto:
     if version >= _QDQ_OPSET:
         return _copied(model)
     try:
-        raised: ModelProto = onnx.version_converter.convert_version(model, _QDQ_OPSET)
+        converted: ModelProto = onnx.version_converter.convert_version(model, _QDQ_OPSET)
     except Exception as problem:  # whatever its C++ side throws
         raise ModelError(f"the model cannot be converted from opset {version} to {_QDQ_OPSET}: {problem}") from problem
-    return raised
+    return converted
 
 
 def _copied(model: ModelProto) -> ModelProto:

@@ -75,9 +75,9 @@ def download(packages: Sequence[str], architectures: Sequence[str], folder: Path
 
 def _apt(arguments: Sequence[str]) -> tuple[int, str]:
     """Run apt-get and return its exit code and its stderr."""
-    ended = host_tools.run(["apt-get", "-q", *arguments], env={**os.environ, "LC_ALL": "C.UTF-8"})
-    return ended.returncode, "".join(
-        f"{line}\n" for line in ended.stderr.splitlines() if line.startswith(("E:", "Err:"))
+    result = host_tools.run(["apt-get", "-q", *arguments], env={**os.environ, "LC_ALL": "C.UTF-8"})
+    return result.returncode, "".join(
+        f"{line}\n" for line in result.stderr.splitlines() if line.startswith(("E:", "Err:"))
     )
 
 
@@ -87,9 +87,9 @@ def unpack(package: Path, root: Path) -> Mapping[str, str]:
     Raises:
         DeviceError: The file is damaged, or the disk is full.
     """
-    ended = host_tools.run(["dpkg-deb", "--extract", str(package), str(root)])
-    if ended.returncode != 0:
-        raise DeviceError(f"cannot unpack {package.name}: {host_tools.last_words(ended.stderr)}")
+    result = host_tools.run(["dpkg-deb", "--extract", str(package), str(root)])
+    if result.returncode != 0:
+        raise DeviceError(f"cannot unpack {package.name}: {host_tools.last_words(result.stderr)}")
     fields = ["Package", "Version", "Architecture"]
     output = host_tools.run(["dpkg-deb", "--field", str(package), *fields]).stdout
     values = dict(line.split(": ", 1) for line in output.splitlines())

@@ -51,9 +51,9 @@ def install(
     argv += ["--only-binary", ":all:", "--implementation", "cp", "--python-version", python]
     for minor in range(_OLDEST_GLIBC, glibc_minor + 1):
         argv += ["--platform", f"manylinux_2_{minor}_{machine}"]
-    ended = host_tools.run([*argv, *requirements])
-    if ended.returncode != 0:
-        lines = [line for line in ended.stderr.splitlines() if not line.startswith("WARNING")]
+    result = host_tools.run([*argv, *requirements])
+    if result.returncode != 0:
+        lines = [line for line in result.stderr.splitlines() if not line.startswith("WARNING")]
         raise DeviceError(
             f"pip cannot install {', '.join(requirements)} for Python {python} on {machine}: "
             f"{host_tools.last_words(' '.join(lines))}"

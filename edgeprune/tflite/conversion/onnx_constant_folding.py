@@ -109,8 +109,8 @@ def _shapes(model: ModelProto) -> dict[str, list[int]]:
 
 def _size_of(node: NodeProto, shape: list[int]) -> TensorProto:
     ends = {item.name: item.i for item in node.attribute}
-    picked = shape[ends.get("start", 0) : ends.get("end", len(shape))]
-    return numpy_helper.from_array(np.array(picked, np.int64), node.output[0])
+    selection = shape[ends.get("start", 0) : ends.get("end", len(shape))]
+    return numpy_helper.from_array(np.array(selection, np.int64), node.output[0])
 
 
 def _run(

@@ -45,9 +45,9 @@ class Node:
     def get(self, name: str, default: Any = None) -> Any:
         return self.attributes.get(name, default)
 
-    def unsupported(self, got: str, allowed: str) -> ModelError:
+    def unsupported(self, actual: str, allowed: str) -> ModelError:
         """Return the error for a variant of the operator that has no lowering."""
-        return ModelError(f"{self.where} has {got}, which cannot be converted to TFLite; it must be {allowed}")
+        return ModelError(f"{self.where} has {actual}, which cannot be converted to TFLite; it must be {allowed}")
 
 
 @dataclass

@@ -74,7 +74,7 @@ def _gathered(low: Lowering, x: Tensor, pads: Array, mode: str) -> Tensor:
     """Pad by gathering elements along each dimension, for modes that TFLite does not support."""
     for axis, ends in enumerate(pads):
         if ends.any():
-            picked = np.pad(np.arange(x.shape[axis], dtype=np.int32), tuple(ends), mode=_NUMPY_MODES[mode])  # type: ignore[call-overload]
-            shape = [len(picked) if index == axis else size for index, size in enumerate(x.shape)]
-            x = low.emit("GATHER", [x, low.constant("indices", picked)], shape, schema.GatherOptionsT(axis=axis))
+            selection = np.pad(np.arange(x.shape[axis], dtype=np.int32), tuple(ends), mode=_NUMPY_MODES[mode])  # type: ignore[call-overload]
+            shape = [len(selection) if index == axis else size for index, size in enumerate(x.shape)]
+            x = low.emit("GATHER", [x, low.constant("indices", selection)], shape, schema.GatherOptionsT(axis=axis))
     return x

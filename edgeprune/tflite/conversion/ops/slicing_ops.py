@@ -89,9 +89,9 @@ def gather(node: Node, low: Lowering) -> None:
     else:
         spread = low.view(node.inputs[1])
         positions = low.arranged(spread, range(spread.rank), (prod(spread.shape),))
-    picked = [*x.shape]
-    picked[stored] = positions.shape[0]
-    y = LayoutView.of(low.emit("GATHER", [x, positions], picked, schema.GatherOptionsT(axis=stored)), order)
+    selection = [*x.shape]
+    selection[stored] = positions.shape[0]
+    y = LayoutView.of(low.emit("GATHER", [x, positions], selection, schema.GatherOptionsT(axis=stored)), order)
     low.write(node.outputs[0], low.reshaped(y, shape))
 
 
