@@ -16,7 +16,7 @@ import click
 import mkdocs_gen_files
 
 from edgeprune import criteria, errors, schedules
-from edgeprune.cli import _edgeprune
+from edgeprune.cli import root_command
 from edgeprune.config import Target
 from edgeprune.graph.rules.base import registered as rules
 from edgeprune.model.registry import documentation
@@ -244,7 +244,7 @@ def write_pages() -> None:
     _write("reference/python.md", "# Python\n\n" + "\n".join(_python()))
     _write(
         "reference/command-line.md",
-        "\n".join(["# Command line\n", *_commands("edgeprune", _edgeprune), _COMPLETION, ""]),
+        "\n".join(["# Command line\n", *_commands("edgeprune", root_command), _COMPLETION, ""]),
     )
     for notebook in (_ROOT / "docs").rglob("*.ipynb"):
         _write(str(notebook.relative_to(_ROOT / "docs").with_suffix(".md")), _notebook(notebook))

@@ -17,7 +17,7 @@ from edgeprune.cli.command_groups import SuggestingGroup
 from edgeprune.errors import EdgePruneError, InputError
 
 # Summaries by topic and command, stored here so that `edgeprune --help` does not import the commands.
-_COMMANDS = {
+COMMANDS = {
     "Networks": {
         "init": "Write recipe.toml, model.py and data.py for a network of your own, and check them.",
         "build": "Prune, fine-tune, export, check, measure and pack a network.",
@@ -49,7 +49,7 @@ _COMMANDS = {
 }
 _COMPLETION = "_EDGEPRUNE_COMPLETE"
 """Environment variable by which shells ask click for completions."""
-_SUMMARIES = {name: summary for commands in _COMMANDS.values() for name, summary in commands.items()}
+_SUMMARIES = {name: summary for commands in COMMANDS.values() for name, summary in commands.items()}
 
 
 class _Commands(SuggestingGroup):
@@ -66,7 +66,7 @@ class _Commands(SuggestingGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, _SUMMARIES))
-        for topic, commands in _COMMANDS.items():
+        for topic, commands in COMMANDS.items():
             with formatter.section(topic):
                 formatter.write_dl([(name.ljust(width), summary) for name, summary in commands.items()])
 
@@ -85,7 +85,7 @@ class _Commands(SuggestingGroup):
 @click.version_option(__version__, prog_name="edgeprune")
 @click.option("-v", "--verbose", count=True, show_default=False, help="Log to stderr; twice for more.")
 @click.pass_context
-def _edgeprune(context: click.Context, verbose: int) -> None:
+def root_command(context: click.Context, verbose: int) -> None:
     """Prune a trained PyTorch network and deploy it to a small device.
 
     \b
@@ -111,7 +111,7 @@ def run(arguments: list[str]) -> int:
     Errors of EdgePrune are printed as one message. Unexpected exceptions are raised, so that Python prints a traceback.
     """
     try:
-        exit_code = _edgeprune.main(arguments, prog_name="edgeprune", standalone_mode=False)
+        exit_code = root_command.main(arguments, prog_name="edgeprune", standalone_mode=False)
     except click.UsageError as error:
         hint = f"; see '{error.ctx.command_path} --help'" if error.ctx is not None else ""
         text = " ".join(error.format_message().split())  # click lists choices one a line

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from edgeprune.cli import _edgeprune
+from edgeprune.cli import root_command
 
 
 def _completions(*words: str, text: str = "") -> set[str]:
-    complete = ShellComplete(_edgeprune, {}, "edgeprune", "_EDGEPRUNE_COMPLETE")
+    complete = ShellComplete(root_command, {}, "edgeprune", "_EDGEPRUNE_COMPLETE")
     return {item.value for item in complete.get_completions(list(words), text)}
 
 

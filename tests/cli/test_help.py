@@ -12,7 +12,7 @@ import click
 import pytest
 
 from edgeprune import errors
-from edgeprune.cli import _COMMANDS, _edgeprune, run
+from edgeprune.cli import COMMANDS, root_command, run
 from edgeprune.cli.help_sections import EXIT_CODES, TOPICS, HelpSections
 
 _WIDTH = 80
@@ -28,7 +28,7 @@ def _all(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[t
             yield from _all(inner, (*path, name))
 
 
-_ALL = {" ".join(path): (path, command) for path, command in _all(_edgeprune)}
+_ALL = {" ".join(path): (path, command) for path, command in _all(root_command)}
 
 
 @pytest.fixture(params=_ALL)
@@ -87,7 +87,7 @@ def test_every_example_is_a_valid_command_line(path_and_command: tuple[tuple[str
     for line in lines:
         words = shlex.split(line.partition(" > ")[0])
         if words[0] == "edgeprune":
-            _parse(_edgeprune, words[1:])
+            _parse(root_command, words[1:])
 
 
 def _parse(command: click.Command, arguments: list[str], parent: click.Context | None = None) -> None:
@@ -99,7 +99,7 @@ def _parse(command: click.Command, arguments: list[str], parent: click.Context |
 
 
 def test_list_of_commands_has_the_summary_of_each() -> None:
-    summaries = {name: summary for commands in _COMMANDS.values() for name, summary in commands.items()}
+    summaries = {name: summary for commands in COMMANDS.values() for name, summary in commands.items()}
     for name, summary in summaries.items():
         own = inspect.cleandoc(_ALL[name][1].help or "").partition("\n")[0]
         assert own == summary

@@ -117,7 +117,7 @@ def test_sigterm_ends_a_command_like_an_interrupt() -> None:
     code = (
         "import sys, time\nfrom edgeprune import cli\n"
         "def wait(_):\n    print('ready', flush=True)\n    time.sleep(60)\n"
-        "cli._edgeprune.main = lambda *_, **__: wait(0)\ncli.main()\n"
+        "cli.root_command.main = lambda *_, **__: wait(0)\ncli.main()\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

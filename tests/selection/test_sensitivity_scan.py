@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from edgeprune.cost import cost_model, cost_of
 from edgeprune.errors import InputError
 from edgeprune.graph import Units, capture, shrink, units_of
+from edgeprune.progress import Silent
 from edgeprune.selection import Problem, create
 from edgeprune.selection.sensitivity_scan import RATIOS, measure_sensitivity
 from edgeprune.statistics import Samples
@@ -189,7 +190,7 @@ def test_small_groups_keep_one_unit() -> None:
 
 
 def test_progress_counts_every_network_and_sample() -> None:
-    class Bar:
+    class Bar(Silent):
         total = done = 0
 
         def start(self, total: int) -> None:

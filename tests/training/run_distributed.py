@@ -28,7 +28,7 @@ from torch.utils.data import Dataset
 from edgeprune.config import DistillationSettings, TrainingSettings
 from edgeprune.model import weights
 from edgeprune.model.data import Augment, Data, DatasetSplit, Split, TensorSplit
-from edgeprune.progress import SILENT, Progress
+from edgeprune.progress import SILENT, Progress, Silent
 from edgeprune.training import History, Hook, Phase, Teacher, Trainer, process_group
 
 _LABELS = {"distillation": DistillationSettings(weight=0)}
@@ -132,12 +132,9 @@ class _Shrinks(Hook):
                 parameter.grad *= 0.5
 
 
-class _KillAt:
+class _KillAt(Silent):
     def __init__(self, step: int) -> None:
         self.left = step
-
-    def start(self, total: int) -> None:
-        pass
 
     def advance(self, steps: int = 1, **figures: float) -> None:
         self.left -= steps

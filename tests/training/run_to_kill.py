@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from edgeprune.config import TrainingSettings
 from edgeprune.model.data import Augment, Data, TensorSplit
-from edgeprune.progress import SILENT, Progress
+from edgeprune.progress import SILENT, Progress, Silent
 from edgeprune.training import History, Hook, Phase, Trainer, finetune
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -147,12 +147,9 @@ def train(network: nn.Module, name: str, folder: Path, progress: Progress = SILE
     return trainer.finish()
 
 
-class _KillAfterRollback:
+class _KillAfterRollback(Silent):
     def __init__(self) -> None:
         self.back = False
-
-    def start(self, total: int) -> None:
-        pass
 
     def advance(self, steps: int = 1, **figures: float) -> None:
         if self.back:
@@ -160,12 +157,9 @@ class _KillAfterRollback:
         self.back = steps < 0
 
 
-class _KillAtStep:
+class _KillAtStep(Silent):
     def __init__(self, step: int) -> None:
         self.left = step
-
-    def start(self, total: int) -> None:
-        pass
 
     def advance(self, steps: int = 1, **figures: float) -> None:
         self.left -= steps

@@ -16,6 +16,7 @@ from edgeprune import graph
 from edgeprune.config import DistillationSettings
 from edgeprune.errors import InputError, TrainingError
 from edgeprune.model.data import Data, TensorSplit
+from edgeprune.progress import Silent
 from edgeprune.training import Phase, StepExecution, Teacher, Trainer, feature_layers, finetune, is_accurate
 from edgeprune.training.feature_distance import squared_distance
 from tests.training import small
@@ -284,10 +285,7 @@ def test_a_teacher_with_other_outputs_is_refused_before_the_first_step(tmp_path:
     settings = small.settings(distillation=DistillationSettings())
     steps: list[int] = []
 
-    class Counts:
-        def start(self, total: int) -> None:
-            pass
-
+    class Counts(Silent):
         def advance(self, count: int = 1, **_: float) -> None:
             steps.append(count)
 

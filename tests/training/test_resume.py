@@ -12,7 +12,7 @@ import torch
 
 from edgeprune.errors import InputError, TrainingError
 from edgeprune.model import weights
-from edgeprune.progress import SILENT, Progress
+from edgeprune.progress import SILENT, Progress, Silent
 from tests import processes
 from tests.training import run_to_kill as run
 
@@ -39,7 +39,7 @@ def _train(name: str, folder: Path, progress: Progress = SILENT) -> tuple[bytes,
     return (folder / "result.safetensors").read_bytes(), history
 
 
-class _Seen:
+class _Seen(Silent):
     def __init__(self) -> None:
         self.steps: list[int] = []
 

@@ -24,7 +24,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         **export_onnx.settings(recipe, target),
         **backends.for_target(target).conversion_settings(target),
         "onnx": target.onnx.model_dump(mode="json"),
-        "memory_bytes": target.hardware.memory_bytes,
+        "memory": [target.hardware.memory_bytes, target.hardware.flash_bytes],
         "seed": recipe.seed,
         "precisions": precisions(recipe, target),
     }

@@ -39,6 +39,8 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {
         "profile": target.profile.model_dump(mode="json"),
         "runtime": target.runtime.model_dump(mode="json"),
+        "clock_mhz": target.hardware.clock_mhz,
+        "board": target.microcontroller and target.microcontroller.model_dump(mode="json"),
         "seed": recipe.seed,
         "machine": fingerprint.machine(),
         "compared": [_MAX_COMPARED_MACS, _MIN_SAMPLES],

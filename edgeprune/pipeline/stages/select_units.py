@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from edgeprune import files
+from edgeprune import backends, files
 from edgeprune.config import Recipe, Target
 from edgeprune.errors import BudgetError, TargetError
 from edgeprune.pipeline.build_context import BuildContext
@@ -15,6 +15,7 @@ from edgeprune.pipeline.build_settings import preferred_alignment
 from edgeprune.pipeline.file_names import PLAN
 from edgeprune.pipeline.results.pruning_results import CandidatesResult, ScoreResult, SelectResult
 from edgeprune.pipeline.stage import Stage, StageDir
+from edgeprune.pipeline.stages import export_onnx
 from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ logger = logging.getLogger(__name__)
 def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     """Return the settings that a plan depends on."""
     prune, table = recipe.prune, target.latency_table
+    footprint = {
+        "limits": target.limits,
+        "export": dict(export_onnx.settings(recipe, target)),
+        "conversion": dict(backends.for_target(target).conversion_settings(target)),
+    }
     return {
         "selection": prune.selection,
         "options": dict(prune.selection_options),
@@ -41,7 +47,8 @@ def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "layers": [layer.model_dump(mode="json") for layer in prune.layers],
         "budget": recipe.budget.pruning_targets.model_dump(mode="json"),
         "latency_table": None if table is None else files.sha256(table),
-        "board": [target.limits, target.ms_per_mac if "latency_ms" in recipe.budget.pruning_targets.costs else None],
+        "ms_per_mac": target.ms_per_mac,
+        "footprint": footprint if target.limits else None,
     }
 
 
