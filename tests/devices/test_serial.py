@@ -189,7 +189,7 @@ def test_only_boards_that_load_models_are_measured_interleaved(
     assert [one.sha256 for one in result.models.values()] == [sha256(model)]
     (warning,) = caplog.messages
     assert f"serial:{port}?baud=115200" in warning
-    assert "without dense" in warning
+    assert "so dense is not measured" in warning
 
 
 @pytest.mark.long

@@ -63,7 +63,7 @@ def recorded(stage):
     return replace(stage, run=run)
 
 def finish_in_child(stage, entry, runner, store, progress):
-    child = os.fork() if store.find(entry, stage.result) is None else None
+    child = os.fork() if store.find(entry.name, stage.result) is None else None
     if child == 0:
         try:
             finish(recorded(stage), entry, runner, store, progress)
