@@ -152,7 +152,8 @@ def test_report_shows_the_operator_at_the_memory_peak(built: BuildResult) -> Non
 def test_boards_of_equal_plans_share_the_training(built: BuildResult, folder: Path) -> None:
     other = _build(folder, "rp2040-pico", training__epochs=2)
     cached = {stage.name for stage in other.stages if stage.cached}
-    assert {"train", "export", "quantize", "parity", "profile", "evaluate-shipped"} <= cached
+    assert {"train", "export", "quantize", "parity"} <= cached
+    assert "profile" not in cached  # the boards differ in clock and cycles
     assert "bundle" not in cached
     assert other.manifest.files["model.tflite"] == built.manifest.files["model.tflite"]
 
@@ -307,7 +308,7 @@ def test_schedule_satisfies_the_arena_budget(folder: Path) -> None:
 
 def test_manifest_without_microcontroller_section_is_read(built: BuildResult, tmp_path: Path) -> None:
     values = json.loads((built.folder / "manifest.json").read_text())
-    assert values["schema"] == 1
+    assert values["schema"] == 2
     del values["microcontroller"]
     (tmp_path / "manifest.json").write_text(json.dumps(values))
     assert Manifest.load(tmp_path).microcontroller is None
