@@ -14,6 +14,7 @@ from edgeprune.graph import Units
 from edgeprune.graph.consumer_interpreter import ConsumerInterpreter
 from edgeprune.graph.coupling import Consumption
 from edgeprune.graph.graph_operators import is_operator_call, mutates, operator_name
+from edgeprune.graph.memory_format import is_channels_last_safe
 from edgeprune.statistics.consumer_sites import Site, argument_node, sites_of
 from edgeprune.statistics.sample_batches import Samples, samples_in
 
@@ -159,7 +160,8 @@ def batches(units: Units, samples: Samples) -> Iterator[tuple[list[Any], Any, in
     example = [leaf for leaf in pytree.tree_leaves((program.args, dict(program.kwargs))) if isinstance(leaf, Tensor)]
     fixed = None if program.dynamic_batch or not example else example[0].shape[0]
     device = example[0].device if example else torch.device("cpu")
-    channels_last = device.type == "cpu" and not any(_insists_on_order(node) for node in program.graph.nodes)
+    is_fixed_order = any(_insists_on_order(node) for node in program.graph.nodes)
+    channels_last = device.type == "cpu" and not is_fixed_order and is_channels_last_safe(program.module)
     for args, kwargs, every in samples:
         leaves = [_to(leaf, device) for leaf in pytree.tree_leaves((args, kwargs))]
         flat_labels, structure = pytree.tree_flatten(every)

@@ -36,6 +36,7 @@ from edgeprune import safe_json
 from edgeprune.config import TrainingSettings
 from edgeprune.errors import ModelError, TrainingError
 from edgeprune.files import write_atomic
+from edgeprune.graph.memory_format import is_channels_last_safe
 from edgeprune.model.seeding import seeded
 from edgeprune.training.evaluate import call, device_of, moved
 
@@ -54,7 +55,8 @@ class StepExecution:
 
     Attributes:
         precision: Precision of the forward pass: float32, or bfloat16 by autocast (weights and updates are float32).
-        channels_last: Whether images and weights of convolutions are in channels-last order.
+        channels_last: Whether images and weights of convolutions are in channels-last order, while the network allows
+            it (see ``is_channels_last_safe``): pruning changes it between phases.
         threads: Number of torch threads at the time of the choice; another number rounds differently.
         step_ms: Measured duration of a step in milliseconds, by variant; empty if the settings left no choice.
     """
@@ -66,7 +68,8 @@ class StepExecution:
 
     def set_memory_format(self, model: nn.Module) -> None:
         """Convert the weights of ``model`` to the memory format."""
-        model.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)  # type: ignore[call-overload]
+        order = torch.channels_last if self._is_channels_last(model) else torch.contiguous_format
+        model.to(memory_format=order)  # type: ignore[call-overload]
 
     def autocast(self, model: nn.Module) -> torch.autocast:
         """Return a context in which ``model`` runs in the precision."""
@@ -74,13 +77,17 @@ class StepExecution:
 
     def moved(self, model: nn.Module, batch: Any) -> Any:
         """Return ``batch`` (inputs or labels) with its tensors on the device of ``model``, in the memory format."""
-        return moved(batch, device_of(model), channels_last=self.channels_last)
+        return moved(batch, device_of(model), channels_last=self._is_channels_last(model))
 
     def forward(self, model: nn.Module, inputs: Any) -> Any:
         """Return the outputs of ``model``, with floating-point tensors as float32; for ``inputs`` see ``call``."""
         with self.autocast(model):
             outputs = call(model, self.moved(model, inputs))
         return pytree.tree_map_only(Tensor, lambda one: one.float() if one.is_floating_point() else one, outputs)
+
+    def _is_channels_last(self, model: nn.Module) -> bool:
+        """Return whether ``model`` is in channels-last order: as chosen, unless training would crash in it."""
+        return self.channels_last and (device_of(model).type != "cpu" or is_channels_last_safe(model))
 
 
 DEFAULT_EXECUTION = StepExecution(precision="float32", channels_last=False, threads=0, step_ms={})
