@@ -273,7 +273,7 @@ ONNX Runtime {onnxruntime.__version__}, numpy {np.__version__}, Python {platform
   held before; beside it the size of the weights.
 - *error*: result of the equivalence check, the largest error of the pruned network's output against the dense one with
   the removed coordinates zeroed,
-  relative to the largest output; `~` marks networks where normalisations mix channels: those are checked against
+  relative to the largest output; `~` marks networks where normalizations mix channels: those are checked against
   themselves on the slice that stays.
 - *onnx*: ONNX Runtime against PyTorch, relative to the largest output. *trains*: the loss falls over three steps.
 - *form*: the user's own module, or the captured program where a forward has sizes written down.

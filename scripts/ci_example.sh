@@ -4,26 +4,27 @@
 #
 #     TARGETS="raspberry-pi-4 jetson-orin-nano" BASE=base FAIL_ON="accuracy:-0.5% latency_ms.p50:+5%" scripts/ci_example.sh
 #
-# Everything is a variable, and all may be left out:
+# All variables are optional; defaults are in parentheses:
 #   RECIPE   name of a recipe or its folder                                             (digits)
-#   TARGETS  by their full names                                                        (host)
+#   TARGETS  full names of targets                                                      (host)
 #   BUILD    more arguments of 'edgeprune build'
-#   DEVICES  where to profile what: "raspberry-pi-4=ssh://pi@kitchen nucleo-l4r5zi=emulator:microcontroller"; of other
-#            targets the profile of the build counts. The base branch's bundle is measured in turn, so that a slow day of
-#            the device is in both. An emulated Raspberry Pi is installed, where it is not there yet
-#   BASE     folder with the bundles of the base branch; without it nothing is compared
-#   FAIL_ON  limits of 'edgeprune compare'; without it the default ones hold
-#   UNDECIDED  'pass' or 'fail': what a limit of FAIL_ON does that the measurements do not decide  (fail)
+#   DEVICES  device of each target: "raspberry-pi-4=ssh://pi@kitchen nucleo-l4r5zi=emulator:microcontroller"; other
+#            targets keep the profile of the build. The bundle of the base branch is measured interleaved, so that drift of
+#            the device affects both. The emulator of a Raspberry Pi is installed if it is missing
+#   BASE     folder with the bundles of the base branch; if unset, nothing is compared
+#   FAIL_ON  limits of 'edgeprune compare'                                              (its defaults)
+#   UNDECIDED  'pass' or 'fail': result of a limit that the measurements cannot decide  (fail)
 #   OUT      folder for bundles, comment.md and compare-*.xml                            (dist)
-#   COMMENT  command that is given comment.md on its input
-#   UPLOAD   command that is given the archives as arguments
+#   COMMENT  command that reads comment.md from its standard input
+#   UPLOAD   command that takes the archives as arguments
 #
-# Ends with the highest exit code of all steps: 0 ship it, 4 do not, others are in 'edgeprune --help' of a command.
+# The exit code is the highest of all steps: 0 if all checks pass, 4 if a limit is exceeded; docs/reference/exit-codes.md
+# lists the others.
 set -u
 RECIPE=${RECIPE:-digits} TARGETS=${TARGETS:-host} OUT=${OUT:-dist} BASE=${BASE:-}
 worst=0
 
-step() { # runs a command, and remembers the worst exit code
+step() { # runs a command, and records the highest exit code
     echo "+ $*" >&2
     code=0
     "$@" || code=$?
@@ -31,7 +32,7 @@ step() { # runs a command, and remembers the worst exit code
     return "$code"
 }
 
-device_of() { # the device that DEVICES has for a target
+device_of() { # prints the device of a target in DEVICES
     for pair in ${DEVICES:-}; do
         case $pair in "$1="*) echo "${pair#*=}" ;; esac
     done
@@ -46,7 +47,7 @@ for target in $TARGETS; do targets="$targets --target $target"; done
 for limit in ${FAIL_ON:-}; do limits="$limits --fail-on $limit"; done
 [ -z "${UNDECIDED:-}" ] || limits="$limits --undecided $UNDECIDED"
 
-# A missed budget (4) leaves the bundle there to be looked at, and a target that fails stops no other.
+# A build that misses its budget (4) still writes the bundle, and a failed target does not stop the others.
 # shellcheck disable=SC2086 # words are meant to split
 step edgeprune build "$RECIPE" $targets --output "$OUT" ${BUILD:-}
 

@@ -22,7 +22,7 @@ STATES = ("raw", "recalibrated", "repaired", "finetuned")
 LATENCY, LATENCY_BUDGET = "latency_ratio", 0.5
 RECALIBRATION_SAMPLES = 2048
 LEARNING_RATE, BATCH = 0.02, 128
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
 MARKERS = "osD^vP*"
 
 
@@ -322,12 +322,12 @@ def draw(report: Report, path: Path) -> None:
     """Accuracy against MACs, without and with fine-tuning: of what was fine-tuned, else of the best."""
     from matplotlib.figure import Figure
 
-    output = (report.tuned or report.variants)[: len(COLOURS)]
+    output = (report.tuned or report.variants)[: len(COLORS)]
     dense = report.mean(Variant(DENSE), 1.0, "raw")
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True)
     for panel, finetuned in zip(panels, (False, True), strict=True):
-        for variant, colour, marker in zip(output, COLOURS, MARKERS, strict=False):
+        for variant, color, marker in zip(output, COLORS, MARKERS, strict=False):
             state = "finetuned" if finetuned else before_finetuning(variant)
             points = {one: list(report.accuracies(variant, one, state).values()) for one in report.budgets}
             points = {budget: item for budget, item in points.items() if item}
@@ -335,7 +335,7 @@ def draw(report: Report, path: Path) -> None:
                 [100 * budget for budget in points],
                 [statistics.mean(item) for item in points.values()],
                 [statistics.stdev(item) if len(item) > 1 else 0.0 for item in points.values()],
-                color=colour,
+                color=color,
                 marker=marker,
                 linestyle="--" if variant.tool == PEER else "-",
                 capsize=3,

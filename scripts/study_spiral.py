@@ -3,14 +3,14 @@
     python scripts/study_spiral.py --write docs/benchmarks/study-spiral.md
     python scripts/study_spiral.py --seeds 0 --steps 200
 
-From one initialisation, path A trains the network and then prunes it; path B prunes the initial network, and then
+From one initialization, path A trains the network and then prunes it; path B prunes the initial network, and then
 trains what is left on the same batches for as many steps. Units go at random, the same on both paths, or by smallest
 standard deviation of their activation; B then removes what that picks in the initial network, or, *informed*, what it
 picks in the trained one. Each with and without a bias that takes over the mean of what is gone.
 
 A seed draws the points, the initial weights, the batches and the random choice. What A and B have in common is told
 from what any two trainings have in common by controls: the dense network beside itself trained on other batches, and
-beside one from another initialisation.
+beside one from another initialization.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ DRAW_POINTS, DRAW_WEIGHTS, DRAW_BATCHES = range(3)
 A, RETRAINED, B, TWICE = "A", "A, trained on", "B", "B, trained on"
 PATHS = (A, RETRAINED, B, TWICE)
 DENSE, DENSE_ON, SMALL, SMALL_ON = "dense", "dense, trained on", "small", "small, trained on"
-OTHER_BATCHES, OTHER_WEIGHTS = "dense, other batches", "dense, other initialisation"
+OTHER_BATCHES, OTHER_WEIGHTS = "dense, other batches", "dense, other initialization"
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"  # Okabe and Ito
 
 Row = dict[str, float]
@@ -410,7 +410,7 @@ EdgePrune {edgeprune.__version__}, torch {torch.__version__}, matplotlib {mpl.__
 
 def _by_path(cell: Cells, what: str, unit: str) -> list[str]:
     cells = {name: cell(f"{name}: {what}", unit) for name in (DENSE, DENSE_ON, SMALL, SMALL_ON)}
-    text = f"""Dense {cells[DENSE]}, trained on {cells[DENSE_ON]}. A 2-25-25-1 network from an initialisation of its own
+    text = f"""Dense {cells[DENSE]}, trained on {cells[DENSE_ON]}. A 2-25-25-1 network from an initialization of its own
 {cells[SMALL]}, trained on {cells[SMALL_ON]}."""
     body = [[str(case), *(cell(f"{case}: {path}: {what}", unit) for path in PATHS)] for case in CASES]
     return [*text.splitlines(), "", *_table(["", *PATHS], body)]
@@ -439,7 +439,7 @@ def _agreements(cell: Cells) -> list[str]:
     keys += [f"{path}: agreement with dense" for path in (A, RETRAINED, B)]
     body = [[str(case), *(cell(f"{case}: {key}", ".1f") for key in keys)] for case in CASES]
     same, other = (cell(f"{name}: agreement", ".1f") for name in (OTHER_BATCHES, OTHER_WEIGHTS))
-    text = f"Dense beside itself trained on other batches {same}, beside another initialisation {other}."
+    text = f"Dense beside itself trained on other batches {same}, beside another initialization {other}."
     head = ["", "A, B", "A trained on, B", "A, dense", "A trained on, dense", "B, dense"]
     return [text, "", *_table(head, body)]
 
@@ -558,17 +558,17 @@ def _named(case: Case) -> str:
 
 def _points(panel: Axes, points: Points) -> None:
     panel.set_title("held-out points", fontsize=9)
-    for arm, colour in enumerate((BLUE, ORANGE)):
+    for arm, color in enumerate((BLUE, ORANGE)):
         x, y = points.inputs[points.labels[:, 0] == arm][:600].T.numpy()
-        panel.scatter(x, y, s=1.5, color=colour, linewidths=0)
+        panel.scatter(x, y, s=1.5, color=color, linewidths=0)
 
 
 def _decisions(panel: Axes, title: str, model: nn.Module, result: Study) -> None:
     inputs, _ = grid()
     picture = decide(model, inputs).sigmoid().reshape(GRID, GRID).numpy()
     side = inputs[:GRID, 0].numpy()
-    colours = LinearSegmentedColormap.from_list("arms", [BLUE, "white", ORANGE])
-    bands = panel.contourf(side, side, picture, levels=[band / 20 for band in range(21)], cmap=colours)
+    colormap = LinearSegmentedColormap.from_list("arms", [BLUE, "white", ORANGE])
+    bands = panel.contourf(side, side, picture, levels=[band / 20 for band in range(21)], cmap=colormap)
     bands.set_clip_path(Circle((0, 0), RADIUS, transform=panel.transData))
     accuracy = _quality("", model, result.held_out)[": accuracy"]
     dense = result.controls[DENSE]

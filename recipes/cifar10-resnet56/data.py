@@ -19,7 +19,7 @@ with extras.required("recipes"):
     from PIL import Image
 
 _VALIDATION = 5000  # the last images of train.npz, which is shuffled
-_NORMALISE = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_NORMALIZE = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _WANTED = (
     "train.npz and test.npz, each with the arrays jpeg (uint8, all JPEG files one after another), "
     "offsets (int64, n + 1), labels (uint8) and classes (names); image i is jpeg[offsets[i]:offsets[i + 1]], 32x32 RGB"
@@ -99,7 +99,7 @@ class JpegSplit(TensorSplit):
     def __init__(self, archive: _Archive, part: slice, *, augment: Augment | None = None) -> None:
         labels = archive.labels[part]
         images = torch.empty((len(labels), 3, 32, 32), dtype=torch.uint8)
-        super().__init__(images, labels, augment=augment, **_NORMALISE)
+        super().__init__(images, labels, augment=augment, **_NORMALIZE)
         self._archive = archive
         self._first = part.start or 0
         self._decoded = torch.zeros(len(labels), dtype=torch.bool)
