@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from edgeprune.errors import CaptureError, ModelError
 from edgeprune.graph.constant_folding import fold_constants
 from edgeprune.graph.graph_operators import is_operator_call, is_random
+from edgeprune.graph.inlining import inline_blocks
 from edgeprune.model.eval_mode import preserve_modes
 from edgeprune.model.user_code_guard import user_code
 
@@ -187,6 +188,7 @@ def _export(
     except Exception as error:
         raise CaptureError(_explain(error, model)) from error
     module = exported.module()
+    inline_blocks(module)
     _drop_checks(module)
     state = frozenset(name for name, _ in named_tensors(model))
     fold_constants(module, state)

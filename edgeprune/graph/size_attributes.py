@@ -46,6 +46,11 @@ def _sizes(module: nn.Module) -> dict[str, int]:
     if isinstance(module, nn.RNNBase):
         state = dict(module.named_parameters())
         return {"hidden_size": state["weight_hh_l0"].shape[1], "input_size": state["weight_ih_l0"].shape[1]}
+    if isinstance(module, nn.RNNCellBase):
+        return {"hidden_size": module.weight_hh.shape[1], "input_size": module.weight_ih.shape[1]}
+    if isinstance(module, nn.Bilinear):
+        outer, first, second = module.weight.shape
+        return {"out_features": outer, "in1_features": first, "in2_features": second}
     if isinstance(module, nn.PReLU):
         return {"num_parameters": module.weight.shape[0]}
     return {}

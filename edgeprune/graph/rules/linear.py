@@ -36,6 +36,30 @@ class Linear(Rule):
 
 
 @register
+class Bilinear(Rule):
+    """``input1`` (..., in1), ``input2`` (..., in2), ``weight`` (out, in1, in2)."""
+
+    ops = ("aten.bilinear",)
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        weight, bias = call.tensor("weight"), call.labels("bias")
+        last = len(call.out_shape) - 1
+        w = coupling.resolve(weight, reason=_FIXED)
+        left, right = (coupling.resolve(call.tensor(name), reason=_FIXED) for name in ("input1", "input2"))
+        into = [coupling.tie(x.get(last), w.get(dim), reason=_FIXED) for dim, x in enumerate((left, right), start=1)]
+        for name, features in zip(("input1", "input2"), into, strict=True):
+            coupling.consume(call.node, name, last, features)
+        outer = [coupling.tie(left.get(dim), right.get(dim), reason=_FIXED) for dim in range(last)]
+        out = w.get(0)
+        if bias is not None:
+            out = coupling.tie(out, bias.vector(0), reason="a bias of fixed size")
+        if out is not None:
+            coupling.produced.append(out)
+        coupling.multiply(call.node, (*call.out_shape[:-1], *weight.shape), (*outer, out, *into))
+        return Labels.of(call.out_shape, {**dict(enumerate(outer)), last: out})
+
+
+@register
 class MatrixProduct(Rule):
     """``(..., m, k) @ (..., k, n)`` with broadcast leading dimensions, and an optional matrix that is added."""
 

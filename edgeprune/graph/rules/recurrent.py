@@ -1,4 +1,4 @@
-"""Hidden units of LSTM, GRU and RNN layers."""
+"""Hidden units of LSTM, GRU and RNN layers and cells."""
 
 from __future__ import annotations
 
@@ -12,6 +12,43 @@ from edgeprune.graph.operator_call import Call
 from edgeprune.graph.rules.base import Rule, register
 
 _FIXED = "read by a recurrent layer together with data whose size is fixed"
+
+
+@register
+class RecurrentCell(Rule):
+    """One step of a recurrent layer.
+
+    ``input`` (..., in), ``hx`` one or two states (..., hidden), ``w_ih`` (gates * hidden, in), ``w_hh`` (gates *
+    hidden, hidden), and optional biases ``b_ih`` and ``b_hh`` (gates * hidden,).
+    """
+
+    ops = ("aten.lstm_cell", "aten.gru_cell", "aten.rnn_tanh_cell", "aten.rnn_relu_cell")
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
+        inputs, from_input, from_hidden = call.tensor("input"), call.tensor("w_ih"), call.tensor("w_hh")
+        last, hidden = len(inputs.shape) - 1, from_hidden.shape[1]
+        unit: Tensor | None = None
+        for labels in (from_input, from_hidden, call.labels("b_ih"), call.labels("b_hh")):
+            rows = None if labels is None else labels.vector(0)
+            if rows is not None and hidden > 1:
+                row_unit = coupling.tie_rows(rows.reshape(-1, hidden).T)
+                unit = row_unit if unit is None else coupling.tie(unit, row_unit)
+        x = coupling.resolve(inputs, [last], reason="samples of a recurrent layer").get(last)
+        read = coupling.tie(from_input.vector(1), x, reason=_FIXED)
+        coupling.consume(call.node, "input", last, read)
+        is_lstm = isinstance(call["hx"], list)
+        for node in call["hx"] if is_lstm else [call["hx"]]:
+            state = coupling.resolve(call.node_labels[node], [last], reason="samples of a recurrent state").get(last)
+            unit = coupling.tie(unit, state, reason=_FIXED)
+        unit = coupling.tie(unit, from_hidden.vector(1), reason=_FIXED)
+        coupling.consume(call.node, "hx.0" if is_lstm else "hx", last, unit)
+        samples = math.prod(inputs.shape[:-1])
+        coupling.multiply(call.node, from_input.shape, (from_input.vector(0), read), samples)
+        coupling.multiply(call.node, from_hidden.shape, (from_hidden.vector(0), unit), samples)
+        if unit is not None:
+            coupling.produced.append(unit)
+        outputs = [Labels.of(shape, {last: unit}) for shape in call.out_shapes]
+        return outputs if call.many else outputs[0]
 
 
 @register

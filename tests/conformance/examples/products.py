@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,23 @@ def _linear_over_steps(draw: Draw) -> Example:
     features = draw.size(2, 8)
     op = _With(lambda x, w: F.linear(x.transpose(1, 2), w), (4, 5))
     return sequence(draw, op, features, more={"op": 0}, read="conv")
+
+
+class _Bilinear(nn.Module):
+    def __init__(self, features: int, out: int, *, bias: bool) -> None:
+        super().__init__()
+        self.other, self.layer = nn.Linear(features, 4), nn.Bilinear(features, 4, out, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x, self.other(x))
+
+
+@example("bilinear")
+def _bilinear(draw: Draw) -> Example:
+    features, out = draw.size(2, 6), draw.size(2, 6)
+    op = _Bilinear(features, out, bias=draw.one_of(True, False))
+    more = {"op.layer": out, "op.other": 4}
+    return sequence(draw, op, features, more=more, steps=draw.one_of(None, 5), counted=False)
 
 
 @example("matmul")
@@ -189,3 +207,33 @@ for _name, _layer in _LAYERS.items():
             bidirectional=draw.one_of(True, False),
         )
         return sequence(draw, _Recurrent(own), features, more={"op": hidden}, counted=False)
+
+
+class _Steps(nn.Module):
+    """A cell that is called for each step, from a state of zeros."""
+
+    def __init__(self, cell: nn.RNNCellBase) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: Tensor) -> Tensor:
+        state: Any = x.new_zeros(x.shape[0], self.cell.hidden_size)
+        state = (state, state) if isinstance(self.cell, nn.LSTMCell) else state
+        for step in x.unbind(1):
+            state = self.cell(step, state)
+        return state[0] if isinstance(state, tuple) else state
+
+
+_CELLS: dict[str, Callable[..., nn.RNNCellBase]] = {
+    "lstm_cell": nn.LSTMCell,
+    "gru_cell": nn.GRUCell,
+    "rnn_tanh_cell": nn.RNNCell,
+    "rnn_relu_cell": lambda *sizes, **options: nn.RNNCell(*sizes, nonlinearity="relu", **options),
+}
+for _name, _cell in _CELLS.items():
+
+    @example(_name)
+    def _recurrent_cell(draw: Draw, cell: Callable[..., nn.RNNCellBase] = _cell) -> Example:
+        features, hidden = draw.size(2, 6), draw.size(2, 6)
+        op = _Steps(cell(features, hidden, bias=draw.one_of(True, False)))
+        return sequence(draw, op, features, more={"op": hidden}, steps=3)
