@@ -70,11 +70,11 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Any:
     return record
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("target", "overrides"),
     [
         ("host", {}),
+        ("host", {"schedule.name": "iterative", "training.epochs": 1}),
         ("raspberry-pi-4", {"quantize.precision": "int8"}),
         ("jetson-orin-nano", {"quantize.precision": "int8"}),
         ("arduino-nano-33-ble", {"budget.macs": None, "budget.latency_ms": 0.7}),
