@@ -16,7 +16,7 @@ from edgeprune.graph.capture import Program
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.graph_operators import is_operator_call, operator_name
 from edgeprune.graph.index_labels import Labels
-from edgeprune.graph.operator_call import Call
+from edgeprune.graph.operator_call import Call, macs_of
 from edgeprune.graph.rules import Rule, rule_for
 from edgeprune.graph.rules.pointwise import Pointwise, is_pointwise
 
@@ -129,7 +129,8 @@ def _gives_tensors(node: fx.Node) -> bool:
 
 
 def _freeze_unknown(program: Program, node: fx.Node, labels: dict[fx.Node, Any], coupling: Coupling) -> Any:
-    """Freeze all inputs of an operator without a rule, and return opaque labels of its outputs."""
+    """Freeze all inputs of an operator without a rule, count its MACs, and return opaque labels of its outputs."""
+    coupling.multiply(node, (), (), macs_of(program, node))
     for source in node.all_input_nodes:
         if isinstance(labels.get(source), Labels):
             coupling.freeze_all(labels[source], f"no rule for the operator {operator_name(node.target)}")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, fx
+from torch.utils.flop_counter import FlopCounterMode
 
 from edgeprune.graph.capture import Program
 from edgeprune.graph.graph_operators import argument_names, bind_arguments, operator_name
 from edgeprune.graph.index_labels import Labels
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,3 +98,29 @@ class Call:
     @property
     def out_shape(self) -> tuple[int, ...]:
         return self.out_shapes[0]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the call; see ``macs_of``."""
+        return macs_of(self.program, self.node)
+
+
+def macs_of(program: Program, node: fx.Node) -> int:
+    """Return the multiply-adds of a call as torch counts them; 0 for an operator that torch cannot run without data.
+
+    Rules count the MACs of the calls that can be pruned.
+    """
+
+    def without_data(source: fx.Node) -> Any:
+        value = source.meta.get("val")
+        if not isinstance(value, Tensor):
+            return program.concrete(source)
+        return torch.empty(program.shape(source) or (), dtype=value.dtype, device="meta")
+
+    args, kwargs = fx.node.map_arg((node.args, node.kwargs), without_data)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        try:
+            node.target(*program.concrete(args), **kwargs)  # type: ignore[operator]
+        except Exception as error:  # noqa: BLE001 - operators of any package
+            logger.debug("the MACs of %s are not counted: %s", operator_name(node.target), error)
+    return int(counter.get_total_flops()) // 2

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from edgeprune.config import Budget
 from edgeprune.cost import CostModel, cost_model, cost_of
+from edgeprune.errors import ModelError
 from edgeprune.graph import Units
 from edgeprune.selection.base import LossCurve, Problem, Selection
 from edgeprune.selection.constraints import Constraint
@@ -63,7 +64,11 @@ def make_plan(
     Raises:
         BudgetError: The budget cannot be reached; the message names the closest value.
         InputError: An input that the selection requires is missing, or a constraint cannot be satisfied.
+        ModelError: The network has no units.
     """
+    if len(units) == 0:
+        reasons = dict.fromkeys(reason for _, reason in units.coordinates.coupling.freezes)
+        raise ModelError(f"the network has no units that can be removed: {'; '.join(reasons) or 'it has no weights'}")
     selection, constraints = method.selection, tuple(method.constraints)
     budget_by_cost = budget.model_dump(exclude_none=True)
     models = {name: method.costs.get(name) or cost_model(name, units, model) for name in budget_by_cost}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from edgeprune import Plan, prune
-from edgeprune.errors import CaptureError, InputError, PlanError
+from edgeprune.cost import cost_of
+from edgeprune.errors import CaptureError, InputError, ModelError, PlanError
 from edgeprune.graph import capture, groups, shrink, units_of
 from tests.example_count import example_count
 
@@ -159,3 +161,58 @@ def test_exclude_that_matches_nothing_lists_the_layers() -> None:
     with pytest.raises(InputError, match=r"exclude: 'head\.\*' .* 0, 2") as caught:
         groups(_small(), (torch.randn(2, 4),), exclude=["head.*"])
     assert caught.value.exit_code == 3
+
+
+_COUNTED = {
+    "inner": torch.inner,
+    "tensordot": lambda x, w: torch.tensordot(x, w, ([1], [0])),
+    "multi_dot": lambda x, w: torch.linalg.multi_dot([x, w, w]),
+    "matrix power": lambda x, w: x @ torch.linalg.matrix_power(w, 3),
+    "einsum with an ellipsis": lambda x, w: torch.einsum("...i,ij->...j", x, w),
+}
+
+
+class _Product(nn.Module):
+    def __init__(self, product: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 16), nn.Linear(16, 4)
+        self.factor = nn.Parameter(torch.randn(16, 16))
+        self.product = product
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.product(self.first(x), self.factor))
+
+
+@pytest.mark.parametrize("name", _COUNTED)
+def test_macs_of_an_operator_without_a_rule_are_counted(name: str) -> None:
+    network, x = _Product(_COUNTED[name]).eval(), torch.randn(3, 8)
+    with FlopCounterMode(display=False) as counter:
+        network(x)
+    units = units_of(capture(network, (x,)))
+    assert cost_of(units, network).macs == counter.get_total_flops() / 2
+    assert "first" in dict(units.frozen)
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+def test_macs_of_a_recurrent_layer_with_projections_are_counted() -> None:
+    class Projected(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(8, 16, batch_first=True, proj_size=4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.lstm(x)[0]
+
+    network = Projected().eval()
+    # 5 steps of 3 samples; 64 rows of gates read the input and the projected state, which 16 units are projected to.
+    assert cost_of(units_of(capture(network, (torch.randn(3, 5, 8),))), network).macs == 15 * (64 * (8 + 4) + 16 * 4)
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [(nn.Sequential(nn.ReLU()), "no weights"), (nn.LSTM(8, 16, proj_size=4), "aten.lstm with .*projections")],
+)
+def test_network_without_units_is_refused(network: nn.Module, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason):
+        prune(network.eval(), (torch.randn(2, 3, 8),), budget={"macs": 0.5})

@@ -118,6 +118,7 @@ class Einsum(Rule):
         operands = call.tensors
         letters = terms.split(",")
         if "." in terms or any(len(set(term)) < len(term) for term in letters):
+            coupling.multiply(call.node, (), (), call.macs)
             for labels in operands:
                 coupling.freeze_all(labels, f"einsum {call['equation']} has an ellipsis or a repeated index")
             return Labels(call.out_shape)

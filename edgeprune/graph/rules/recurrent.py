@@ -68,6 +68,7 @@ class Recurrent(Rule):
         directions = 2 if call.get("bidirectional") else 1
         cells = call.get("num_layers", 0) * directions
         if None in params or len(params) != per_cell * cells:  # packed sequences, projections
+            coupling.multiply(call.node, (), (), call.macs)
             for labels in call.tensors:
                 coupling.freeze_all(labels, f"{call.name} with packed sequences or projections")
             return [Labels(shape) for shape in call.out_shapes]
