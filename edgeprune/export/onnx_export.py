@@ -25,6 +25,7 @@ from edgeprune.errors import ModelError
 from edgeprune.export import onnx_cleanup
 from edgeprune.export import opset_conversion as opsets
 from edgeprune.export.flat_io import FlatNetwork
+from edgeprune.export.float32_network import as_float32, without_autocast
 from edgeprune.export.torch_exporters import Exporter, ExportFailed, ExportRequest, by_torch_export, by_tracing
 from edgeprune.model.eval_mode import eval_mode
 from edgeprune.model.output_difference import distance
@@ -73,7 +74,7 @@ def export(
     simplify: bool = True,
     metadata: Mapping[str, str] | None = None,
 ) -> OnnxModel:
-    """Export ``model`` in eval mode to ``path`` atomically.
+    """Export ``model`` in eval mode to ``path`` atomically. The file is in float32, whatever the types of the network.
 
     Args:
         model: Network: a module, or a captured program (``torch.export.export(...).module()``).
@@ -90,7 +91,8 @@ def export(
         ModelError: The network fails on the example, has an operator that neither exporter supports in ``opset``, works
             only for one batch size although ``dynamic_batch`` is set, or needs more than 2 GB.
     """
-    with eval_mode(model), torch.no_grad():
+    model, example = as_float32(model, example)
+    with eval_mode(model), torch.no_grad(), without_autocast():
         flat = FlatNetwork(model, example)
         request = ExportRequest(flat, opset=opset, dynamic_batch=dynamic_batch)
         proto, exporter = _first_that_works(request, simplify=simplify)

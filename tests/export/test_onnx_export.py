@@ -277,3 +277,40 @@ def test_boolean_masked_and_empty_outputs_are_exported(tmp_path: Path) -> None:
     result = onnxruntime.InferenceSession(written.path).run(None, {"input": x.numpy()})
     for expected, got in zip(network(x), result, strict=True):
         torch.testing.assert_close(torch.from_numpy(got), expected.detach())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_network_in_another_number_format_is_exported_as_float32(
+    dtype: torch.dtype, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    network, x = Small().eval().to(dtype), torch.randn(2, 3, 8, 8)
+    written = export(network, (x.to(dtype),), tmp_path / "net.onnx")
+    assert str(dtype).removeprefix("torch.") in caplog.text
+    assert network.linear.weight.dtype == dtype
+    session = onnxruntime.InferenceSession(written.path)
+    (actual,) = session.run(None, {written.input_names[0]: x.numpy()})
+    with torch.no_grad():
+        expected = network.double()(x.double())
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, expected.numpy(), rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_operators_in_an_autocast_block_are_exported_as_float32(tmp_path: Path) -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(8, 16), nn.Linear(16, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                x = self.first(x)
+            return self.last(x.float())
+
+    network, x = Block().eval(), torch.randn(2, 8)
+    written = export(network, (x,), tmp_path / "net.onnx")
+    (actual,) = onnxruntime.InferenceSession(written.path).run(None, {written.input_names[0]: x.numpy()})
+    with torch.no_grad():
+        assert network.first(x).dtype == torch.float32
+        expected = network.last(network.first(x)).numpy()
+        assert network(x).isclose(torch.from_numpy(expected), atol=0.1).all()
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
