@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from edgeprune.errors import CaptureError, ModelError
@@ -29,6 +30,14 @@ logger = logging.getLogger(__name__)
 
 Example = Sequence[Any] | Mapping[str, Any]
 _TORCH = Path(torch.__file__).parent
+_CONTROL_FLOW = (
+    "Control flow that depends on the values of tensors (if, while, .item()) cannot be captured: use torch.where or "
+    "torch.cond there, or prune the part of the network around it."
+)
+_PACKED = (
+    "Packed sequences cannot be captured, as their layout depends on the lengths in a batch: pass padded sequences to "
+    "the recurrent layer, and mask its outputs."
+)
 
 
 @dataclass(frozen=True)
@@ -277,10 +286,9 @@ def _explain(error: Exception, model: nn.Module) -> str:
     if frames:
         line = frames[-1].line or linecache.getline(frames[-1].filename, frames[-1].lineno or 0).strip()
         message += f"\n  at {frames[-1].filename}:{frames[-1].lineno}, in {frames[-1].name}: {line}"
-    return message + (
-        "\n  Control flow that depends on the values of tensors (if, while, .item()) cannot be captured: "
-        "use torch.where or torch.cond there, or prune the part of the network around it."
-    )
+    values = [value for frame, _ in traceback.walk_tb(error.__traceback__) for value in frame.f_locals.values()]
+    is_packed = any(isinstance(value, PackedSequence) for value in values)
+    return f"{message}\n  {_PACKED if is_packed else _CONTROL_FLOW}"
 
 
 def _is_user_code(filename: str) -> bool:

@@ -216,3 +216,16 @@ def test_macs_of_a_recurrent_layer_with_projections_are_counted() -> None:
 def test_network_without_units_is_refused(network: nn.Module, reason: str) -> None:
     with pytest.raises(ModelError, match=reason):
         prune(network.eval(), (torch.randn(2, 3, 8),), budget={"macs": 0.5})
+
+
+def test_packed_sequences_are_refused_with_their_own_hint() -> None:
+    class Packed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(8, 16, batch_first=True)
+
+        def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+            return self.lstm(nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True))[1][0]
+
+    with pytest.raises(CaptureError, match="padded sequences"):
+        capture(Packed().eval(), (torch.randn(2, 5, 8), torch.tensor([5, 3])))

@@ -74,6 +74,18 @@ def test_a_part_that_is_wrapped_is_pruned() -> None:
     weights.fit(Net(body), Net(nn.DataParallel(_network()[:5])).state_dict(), where="a test")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+def test_quantized_networks_are_refused() -> None:
+    from torch.ao import quantization
+
+    prepared = _network().train()
+    prepared.qconfig = quantization.get_default_qat_qconfig("fbgemm")
+    quantized = quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 4)))
+    for model in (quantization.prepare_qat(prepared).eval(), quantized):
+        with pytest.raises(ModelError, match="float network"):
+            ep.prune(model, _EXAMPLE, budget={"macs": 0.5})
+
+
 def test_torchscript_is_refused() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
