@@ -30,7 +30,7 @@ def softmax(make: Maker, op: str) -> Example:
     return make.model(op, [x], axis=make.draw.one_of(None, make.draw.size(-x.ndim, x.ndim - 1)))
 
 
-@example("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum")
+@example("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")
 def reduction(make: Maker, op: str) -> Example:
     x = make.tensor(most=5)
     axes = [axis for axis in range(x.ndim) if make.draw.one_of(True, False)] or None
@@ -44,3 +44,23 @@ def reduction(make: Maker, op: str) -> Example:
 @example("ReduceMean")
 def of_an_image(make: Maker) -> Example:
     return make.model("ReduceMean", [make.image()], axes=[2, 3], keepdims=make.draw.size(0, 1))
+
+
+@example("InstanceNormalization")
+def instance_normalization(make: Maker) -> Example:
+    x = make.draw.one_of(make.image(least=5), make.signal())
+    scale, bias = make.values(x.shape[1]), make.values(x.shape[1])
+    return make.model("InstanceNormalization", [x], [scale, bias], epsilon=make.draw.one_of(None, 1e-3))
+
+
+@example("ArgMax", "ArgMin")
+def index_of_extremum(make: Maker, op: str) -> Example:
+    x = make.tensor()
+    return make.model(op, [x], axis=make.draw.size(-x.ndim, x.ndim - 1), keepdims=make.draw.size(0, 1))
+
+
+@example("CumSum")
+def cumulative_sum(make: Maker) -> Example:
+    x = make.tensor()
+    options = {"exclusive": make.draw.size(0, 1), "reverse": make.draw.size(0, 1)}
+    return make.model("CumSum", [x], [np.array(make.draw.size(-x.ndim, x.ndim - 1), np.int64)], **options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from edgeprune.tflite.conversion.layout_views import LayoutView
@@ -31,24 +33,43 @@ def batch_normalization(node: Node, low: Lowering) -> None:
 @lowering("LayerNormalization")
 def layer_normalization(node: Node, low: Lowering) -> None:
     view = low.view(node.inputs[0])
-    x, order = low.with_onnx_dims(view)
     first = node.get("axis", -1) % view.rank
-    axes = low.constant("axes", np.array(sorted(order.index(axis) for axis in range(first, view.rank)), np.int32))
-    reduced_shape = tuple(1 if axis >= first else size for axis, size in zip(order, x.shape, strict=True))
-    keep_dims = schema.ReducerOptionsT(keepDims=True)
-    mean = low.emit("MEAN", [x, axes], reduced_shape, keep_dims)
-    centred = low.emit("SUB", [x, mean], x.shape, schema.SubOptionsT())
-    squares = low.emit("MUL", [centred, centred], x.shape, schema.MulOptionsT())
-    variance = low.emit("MEAN", [squares, axes], reduced_shape, keep_dims)
-    epsilon = low.constant("epsilon", np.array(node.get("epsilon", 1e-5), np.float32))
-    inverse = low.emit(
-        "RSQRT", [low.emit("ADD", [variance, epsilon], reduced_shape, schema.AddOptionsT())], reduced_shape
-    )
-    result = LayoutView.of(low.emit("MUL", [centred, inverse], x.shape, schema.MulOptionsT()), order)
+    result = _standardized(node, low, view, range(first, view.rank))
     result = _with(low, "MUL", result, low.view(node.inputs[1]), schema.MulOptionsT())
     if node.input(2):
         result = _with(low, "ADD", result, low.view(node.inputs[2]), schema.AddOptionsT())
     low.write(node.outputs[0], result)
+
+
+@lowering("InstanceNormalization")
+def instance_normalization(node: Node, low: Lowering) -> None:
+    """Lower InstanceNormalization, as which GroupNorm is exported, too. Scale and bias have one value per channel."""
+    view = low.view(node.inputs[0])
+    result = _standardized(node, low, view, range(2, view.rank))
+    for code, name, options in (
+        ("MUL", node.inputs[1], schema.MulOptionsT()),
+        ("ADD", node.inputs[2], schema.AddOptionsT()),
+    ):
+        part = low.view(name)
+        result = _with(low, code, result, low.reshaped(part, (part.shape[0], *(1,) * (view.rank - 2))), options)
+    low.write(node.outputs[0], result)
+
+
+def _standardized(node: Node, low: Lowering, view: LayoutView, axes: Iterable[int]) -> LayoutView:
+    """Subtract the mean over ``axes``, and divide by the standard deviation."""
+    x, order = low.with_onnx_dims(view)
+    stored = sorted(order.index(axis) for axis in axes)
+    over = low.constant("axes", np.array(stored, np.int32))
+    reduced_shape = tuple(1 if index in stored else size for index, size in enumerate(x.shape))
+    keep_dims = schema.ReducerOptionsT(keepDims=True)
+    mean = low.emit("MEAN", [x, over], reduced_shape, keep_dims)
+    centred = low.emit("SUB", [x, mean], x.shape, schema.SubOptionsT())
+    squares = low.emit("MUL", [centred, centred], x.shape, schema.MulOptionsT())
+    variance = low.emit("MEAN", [squares, over], reduced_shape, keep_dims)
+    epsilon = low.constant("epsilon", np.array(node.get("epsilon", 1e-5), np.float32))
+    shifted = low.emit("ADD", [variance, epsilon], reduced_shape, schema.AddOptionsT())
+    inverse = low.emit("RSQRT", [shifted], reduced_shape)
+    return LayoutView.of(low.emit("MUL", [centred, inverse], x.shape, schema.MulOptionsT()), order)
 
 
 @lowering("Softmax", "LogSoftmax")

@@ -11,13 +11,25 @@ from edgeprune.tflite.conversion.ops.base import lowering
 from edgeprune.tflite.conversion.ops.pooling_ops import global_pooling
 from edgeprune.tflite.tflite_schema import schema
 
-_CODES = {"ReduceMean": "MEAN", "ReduceMax": "REDUCE_MAX", "ReduceMin": "REDUCE_MIN", "ReduceSum": "SUM"}
+_CODES = {
+    "ReduceMean": "MEAN",
+    "ReduceMax": "REDUCE_MAX",
+    "ReduceMin": "REDUCE_MIN",
+    "ReduceSum": "SUM",
+    "ReduceL1": "SUM",
+    "ReduceL2": "SUM",
+    "ReduceSumSquare": "SUM",
+}
 
 
 @lowering(*_CODES)
 def reduction(node: Node, low: Lowering) -> None:
     """Lower a reduction. It keeps the reduced dimensions, which the view then drops at no cost."""
     view = low.view(node.inputs[0])
+    if node.op == "ReduceL1":
+        view = view.over(low.emit("ABS", [view.tensor], view.tensor.shape))
+    elif node.op in ("ReduceL2", "ReduceSumSquare"):
+        view = view.over(low.emit("MUL", [view.tensor, view.tensor], view.tensor.shape, schema.MulOptionsT()))
     axes = _axes(node, low, view.rank)
     if axes:
         x, order = low.with_onnx_dims(view)
@@ -29,7 +41,43 @@ def reduction(node: Node, low: Lowering) -> None:
             over = low.constant("axes", np.array(stored, np.int32))
             y = low.emit(_CODES[node.op], [x, over], reduced_shape, schema.ReducerOptionsT(keepDims=True))
         view = LayoutView.of(y, order)
+    if node.op == "ReduceL2":
+        view = view.over(low.emit("SQRT", [view.tensor], view.tensor.shape))
     low.write(node.outputs[0], low.reshaped(view, low.source.shapes[node.outputs[0]]))
+
+
+@lowering("ArgMax", "ArgMin")
+def index_of_extremum(node: Node, low: Lowering) -> None:
+    """Lower ArgMax and ArgMin. TFLite returns the first index of equal values, and drops the dimension."""
+    if node.get("select_last_index", 0):
+        raise node.unsupported("select_last_index 1", "0")
+    view = low.view(node.inputs[0])
+    axis = node.get("axis", 0) % view.rank
+    x, order = low.with_onnx_dims(view)
+    stored = order.index(axis)
+    dtype = low.source.dtypes[node.outputs[0]]
+    code, options = ("ARG_MAX", schema.ArgMaxOptionsT) if node.op == "ArgMax" else ("ARG_MIN", schema.ArgMinOptionsT)
+    y = low.emit(
+        code,
+        [x, low.constant("axis", np.array(stored, np.int32))],
+        [size for index, size in enumerate(x.shape) if index != stored],
+        options(outputType=schema.TensorType.INT64),
+        dtype=dtype,
+    )
+    remaining = [dim for dim in order if dim != axis]
+    result = LayoutView.of(y, [sorted(remaining).index(dim) for dim in remaining])
+    low.write(node.outputs[0], low.reshaped(result, low.source.shapes[node.outputs[0]]))
+
+
+@lowering("CumSum")
+def cumulative_sum(node: Node, low: Lowering) -> None:
+    view, axis = low.view(node.inputs[0]), low.array(node.inputs[1])
+    if axis is None:
+        raise node.unsupported("an axis that is computed", "constant")
+    x, order = low.with_onnx_dims(view)
+    stored = low.constant("axis", np.array(order.index(int(axis.item()) % view.rank), np.int32))
+    options = schema.CumsumOptionsT(exclusive=bool(node.get("exclusive", 0)), reverse=bool(node.get("reverse", 0)))
+    low.write(node.outputs[0], LayoutView.of(low.emit("CUMSUM", [x, stored], x.shape, options), order))
 
 
 def _axes(node: Node, low: Lowering, rank: int) -> list[int]:
