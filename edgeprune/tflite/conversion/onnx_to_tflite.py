@@ -106,10 +106,11 @@ def _check_operators(source: OnnxGraph) -> None:
     supported = registered()
     unknown = [node for node in source.nodes if node.op not in supported]
     if unknown:
-        more = f" (and {len(unknown) - 1} more nodes)" if len(unknown) > 1 else ""
+        others = ", ".join(sorted({node.op for node in unknown} - {unknown[0].op}))
         raise ModelError(
-            f"{unknown[0].where}: the operator {unknown[0].op} cannot be converted to TFLite{more}; "
-            f"supported operators are {', '.join(supported)}"
+            f"{unknown[0].where}: the operator {unknown[0].op} cannot be converted to TFLite"
+            f"{f', and neither can {others}' if others else ''}: replace it, or compute it outside the network; the "
+            "reference page on operators lists those that can be converted"
         )
 
 

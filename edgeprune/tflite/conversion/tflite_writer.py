@@ -151,6 +151,8 @@ def _version(op: TfliteOp) -> int:
             return 1 if rank <= 4 else 4 if rank == 5 else 6
         case "PAD" | "PADV2" | "STRIDED_SLICE":
             return 4 if rank > 4 else 1
+        case "BROADCAST_TO":
+            return 2
         case "SLICE":
             return 5 if rank > 4 else 1
         case "MUL" if x.dtype == np.int64:

@@ -8,12 +8,29 @@ from onnx import TensorProto
 from tests.conformance.lowerings.base import Array, Example, Maker, example
 
 
-@example("Abs", "Ceil", "Cos", "Exp", "Floor", "Neg", "Sin", "Relu", "Sigmoid", "Tanh", "HardSwish", "Identity")
+@example(
+    "Abs",
+    "Ceil",
+    "Cos",
+    "Exp",
+    "Floor",
+    "Neg",
+    "Round",
+    "Sign",
+    "Sin",
+    "Relu",
+    "Sigmoid",
+    "Tanh",
+    "HardSwish",
+    "Identity",
+    "Softplus",
+    "Selu",
+)
 def unary(make: Maker, op: str) -> Example:
     return make.model(op, [make.tensor()])
 
 
-@example("Sqrt", "Log")
+@example("Sqrt", "Log", "Reciprocal")
 def unary_of_positive(make: Maker, op: str) -> Example:
     return make.model(op, [make.tensor(low=0.1)])
 
@@ -71,7 +88,7 @@ def clip(make: Maker) -> Example:
     return make.model("Clip", [3 * make.tensor()], constants)
 
 
-@example("LeakyRelu", "Elu")
+@example("LeakyRelu", "Elu", "Celu")
 def with_alpha(make: Maker, op: str) -> Example:
     return make.model(op, [make.tensor()], alpha=make.draw.one_of(None, 1.0, 0.2, 1.5))
 
@@ -98,3 +115,42 @@ def gelu(make: Maker) -> Example:
 def cast(make: Maker) -> Example:
     to = make.draw.one_of(TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64)
     return make.model("Cast", [5 * make.tensor()], to=to)
+
+
+@example("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+def comparison(make: Maker, op: str) -> Example:
+    x = np.round(make.tensor(least=2))
+    other = np.asarray(np.round(make.values(*_broadcast(make, x))))
+    inputs, constants = make.draw.one_of(([x, other], []), ([other, x], []), ([x], [other]))
+    return make.model(op, inputs, constants, opset=18)
+
+
+@example("And", "Or")
+def logical(make: Maker, op: str) -> Example:
+    x = make.tensor(least=2) > 0
+    other = np.asarray(make.values(*_broadcast(make, x)) > 0)
+    inputs, constants = make.draw.one_of(([x, other], []), ([x], [other]))
+    return make.model(op, inputs, constants)
+
+
+@example("Not")
+def negation(make: Maker) -> Example:
+    return make.model("Not", [make.tensor() > 0])
+
+
+@example("IsNaN")
+def is_nan(make: Maker) -> Example:
+    x = make.tensor()
+    x[x > 0] = np.nan
+    return make.model("IsNaN", [x])
+
+
+@example("Where")
+def where(make: Maker) -> Example:
+    x = make.tensor(least=2)
+    other = make.values(*_broadcast(make, x))
+    condition = np.asarray(make.values(*_broadcast(make, x)) > 0)
+    inputs, constants = make.draw.one_of(
+        ([condition, x, other], []), ([condition, other, x], []), ([condition], [x, other])
+    )
+    return make.model("Where", inputs, constants)

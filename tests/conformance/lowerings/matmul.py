@@ -65,3 +65,15 @@ def of_a_vector(make: Maker) -> Example:
 
 def _initializers(arrays: dict[str, np.ndarray]) -> list[onnx.TensorProto]:
     return [numpy_helper.from_array(values, name) for name, values in arrays.items()]
+
+
+@example("Einsum")
+def einsum(make: Maker) -> Example:
+    equation = make.draw.one_of(
+        "ij,jk->ik", "bhqd,bhkd->bhqk", "bchw,bdhw->bcd", "bij, bj -> bi", "ai,bi->ba", "bi,bo->boi"
+    )
+    left, right = equation.replace(" ", "").partition("->")[0].split(",")
+    sizes = {letter: make.draw.size(1, 5) for letter in {*left, *right}}
+    x, y = (make.values(*(sizes[letter] for letter in term)) for term in (left, right))
+    inputs, constants = make.draw.one_of(([x, y], []), ([x], [y]))
+    return make.model("Einsum", inputs, constants, equation=equation)

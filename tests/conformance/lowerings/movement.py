@@ -104,3 +104,24 @@ def along_some_dimensions(make: Maker) -> Example:
     axes = make.draw.one_of(np.array([1]), np.array([-1]))
     mode = make.draw.one_of("constant", "wrap")
     return make.model("Pad", [make.image()], [np.array([1, 2]), None, axes], opset=19, mode=mode)
+
+
+@example("Expand")
+def expand(make: Maker) -> Example:
+    shape = [make.draw.size(1, 4) for _ in range(make.draw.size(1, 4))]
+    x = make.values(*(make.draw.one_of(size, 1) for size in shape[make.draw.size(0, len(shape) - 1) :]))
+    return make.model("Expand", [x], [np.array(shape, np.int64)])
+
+
+@example("Tile")
+def tile(make: Maker) -> Example:
+    x = make.tensor()
+    return make.model("Tile", [x], [np.array([make.draw.size(1, 3) for _ in x.shape], np.int64)])
+
+
+@example("TopK")
+def largest(make: Maker) -> Example:
+    x = make.tensor()
+    axis = make.draw.size(-x.ndim, x.ndim - 1)
+    count = make.draw.size(1, x.shape[axis])
+    return make.model("TopK", [x], [np.array([count], np.int64)], outputs=2, axis=axis)

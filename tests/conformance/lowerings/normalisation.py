@@ -30,7 +30,7 @@ def softmax(make: Maker, op: str) -> Example:
     return make.model(op, [x], axis=make.draw.one_of(None, make.draw.size(-x.ndim, x.ndim - 1)))
 
 
-@example("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")
+@example("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd")
 def reduction(make: Maker, op: str) -> Example:
     x = make.tensor(most=5)
     axes = [axis for axis in range(x.ndim) if make.draw.one_of(True, False)] or None

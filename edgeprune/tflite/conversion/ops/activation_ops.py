@@ -61,6 +61,34 @@ def elu(node: Node, low: Lowering) -> None:
     low.write(node.outputs[0], view.over(y))
 
 
+@lowering("Selu", "Celu", layout="any")
+def scaled_elu(node: Node, low: Lowering) -> None:
+    """Lower Selu and Celu to a part for positive and one for negative values, as TFLite's ELU has no parameters."""
+    view = low.view(node.inputs[0])
+    x = view.tensor
+    if node.op == "Selu":
+        gamma = node.get("gamma", 1.05070102214813232421875)
+        negative_factor, inner_factor = gamma * node.get("alpha", 1.67326319217681884765625), 1.0
+    else:
+        gamma, negative_factor = 1.0, node.get("alpha", 1.0)
+        inner_factor = 1 / negative_factor
+    negative = _scaled(low, _with_scalar(low, "MINIMUM", x, 0), inner_factor)
+    negative = _scaled(low, _same(low, "ELU", negative), negative_factor)
+    positive = _scaled(low, _same(low, "RELU", x), gamma)
+    low.write(node.outputs[0], view.over(low.emit("ADD", [positive, negative], x.shape, schema.AddOptionsT())))
+
+
+@lowering("Softplus", layout="any")
+def softplus(node: Node, low: Lowering) -> None:
+    """Lower Softplus to ``relu(x) + log(1 + exp(-|x|))``, which does not overflow."""
+    view = low.view(node.inputs[0])
+    x = view.tensor
+    decay = _same(low, "EXP", _same(low, "NEG", _same(low, "ABS", x)))
+    smooth = _same(low, "LOG", _with_scalar(low, "ADD", decay, 1))
+    y = low.emit("ADD", [_same(low, "RELU", x), smooth], x.shape, schema.AddOptionsT())
+    low.write(node.outputs[0], view.over(y))
+
+
 @lowering("Gelu", layout="any")
 def gelu(node: Node, low: Lowering) -> None:
     view = low.view(node.inputs[0])
@@ -87,6 +115,10 @@ def _same(low: Lowering, code: str, x: Tensor, options: object = None) -> Tensor
 def _with_scalar(low: Lowering, code: str, x: Tensor, value: float) -> Tensor:
     options = {"MUL": schema.MulOptionsT, "ADD": schema.AddOptionsT}.get(code, schema.MaximumMinimumOptionsT)
     return low.emit(code, [x, low.constant(code.lower(), np.array(value, x.dtype))], x.shape, options())
+
+
+def _scaled(low: Lowering, x: Tensor, factor: float) -> Tensor:
+    return x if factor == 1 else _with_scalar(low, "MUL", x, factor)
 
 
 def _limit(node: Node, low: Lowering, index: int) -> float:

@@ -18,6 +18,8 @@ _UNARY = {
     "Floor": "FLOOR",
     "Log": "LOG",
     "Neg": "NEG",
+    "Round": "ROUND",
+    "Sign": "SIGN",
     "Sin": "SIN",
     "Sqrt": "SQRT",
 }
@@ -29,6 +31,15 @@ _BINARY = {
     "Mul": ("MUL", schema.MulOptionsT),
     "Pow": ("POW", schema.PowOptionsT),
     "Sub": ("SUB", schema.SubOptionsT),
+}
+_COMPARISONS = {
+    "Equal": ("EQUAL", schema.EqualOptionsT),
+    "Greater": ("GREATER", schema.GreaterOptionsT),
+    "GreaterOrEqual": ("GREATER_EQUAL", schema.GreaterEqualOptionsT),
+    "Less": ("LESS", schema.LessOptionsT),
+    "LessOrEqual": ("LESS_EQUAL", schema.LessEqualOptionsT),
+    "And": ("LOGICAL_AND", schema.LogicalAndOptionsT),
+    "Or": ("LOGICAL_OR", schema.LogicalOrOptionsT),
 }
 
 
@@ -58,6 +69,47 @@ def binary(node: Node, low: Lowering) -> None:
         shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
         result = aligned.over(low.emit(code, tensors, shape, options()))
     low.write(node.outputs[0], result)
+
+
+@lowering("Reciprocal", layout="any")
+def reciprocal(node: Node, low: Lowering) -> None:
+    view = low.view(node.inputs[0])
+    one = low.constant("one", np.array(1, view.tensor.dtype))
+    y = low.emit("DIV", [one, view.tensor], view.tensor.shape, schema.DivOptionsT())
+    low.write(node.outputs[0], view.over(y))
+
+
+@lowering(*_COMPARISONS, layout="any")
+def comparison(node: Node, low: Lowering) -> None:
+    tensors, aligned = low.aligned([low.view(name) for name in node.inputs])
+    code, options = _COMPARISONS[node.op]
+    shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    low.write(node.outputs[0], aligned.over(low.emit(code, tensors, shape, options(), dtype=np.dtype(bool))))
+
+
+@lowering("Not", layout="any")
+def negation(node: Node, low: Lowering) -> None:
+    view = low.view(node.inputs[0])
+    low.write(node.outputs[0], view.over(low.emit("LOGICAL_NOT", [view.tensor], view.tensor.shape)))
+
+
+@lowering("IsNaN", layout="any")
+def is_nan(node: Node, low: Lowering) -> None:
+    """Lower IsNaN: NaN is the only value that differs from itself."""
+    view = low.view(node.inputs[0])
+    x = view.tensor
+    differs = low.emit("NOT_EQUAL", [x, x], x.shape, schema.NotEqualOptionsT(), dtype=np.dtype(bool))
+    low.write(node.outputs[0], view.over(differs))
+
+
+@lowering("Where", layout="any")
+def where(node: Node, low: Lowering) -> None:
+    tensors, aligned = low.aligned([low.view(name) for name in node.inputs])
+    shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    dtype = low.source.dtypes[node.outputs[0]]
+    low.write(
+        node.outputs[0], aligned.over(low.emit("SELECT_V2", tensors, shape, schema.SelectV2OptionsT(), dtype=dtype))
+    )
 
 
 def _power(node: Node, low: Lowering, exponent: float) -> None:

@@ -18,6 +18,7 @@ _CODES = {
     "ReduceSum": "SUM",
     "ReduceL1": "SUM",
     "ReduceL2": "SUM",
+    "ReduceProd": "REDUCE_PROD",
     "ReduceSumSquare": "SUM",
 }
 

@@ -95,6 +95,49 @@ def gather(node: Node, low: Lowering) -> None:
     low.write(node.outputs[0], low.reshaped(y, shape))
 
 
+@lowering("Expand", layout="any")
+def expand(node: Node, low: Lowering) -> None:
+    shape = low.source.shapes[node.outputs[0]]
+    view = low.view(node.inputs[0])
+    x, order = low.with_onnx_dims(low.reshaped(view, (1,) * (len(shape) - view.rank) + view.shape))
+    stored = [shape[dim] for dim in order]
+    sizes = low.constant("shape", np.array(stored, np.int32))
+    low.write(node.outputs[0], LayoutView.of(low.emit("BROADCAST_TO", [x, sizes], stored), order))
+
+
+@lowering("Tile", layout="any")
+def tile(node: Node, low: Lowering) -> None:
+    repeats = _numbers(node, low, 1)
+    assert repeats is not None, "Tile has two inputs"
+    x, order = low.with_onnx_dims(low.view(node.inputs[0]))
+    multiples = low.constant("multiples", np.array([repeats[dim] for dim in order], np.int32))
+    shape = [size * repeats[dim] for size, dim in zip(x.shape, order, strict=True)]
+    low.write(node.outputs[0], LayoutView.of(low.emit("TILE", [x, multiples], shape, schema.TileOptionsT()), order))
+
+
+@lowering("TopK")
+def largest(node: Node, low: Lowering) -> None:
+    """Lower TopK of the largest values. TFLite computes it along the dimension that is stored last."""
+    if not node.get("largest", 1):
+        raise node.unsupported("largest 0", "1: negate the input")
+    view, count = low.view(node.inputs[0]), low.array(node.inputs[1])
+    if count is None:
+        raise node.unsupported("a number of values that is computed", "constant")
+    axis = node.get("axis", -1) % view.rank
+    order = (*(dim for dim in view.order() if dim != axis), axis)
+    x = low.arranged(view, order)
+    number = int(count.item())
+    shape = (*x.shape[:-1], number)
+    k = low.constant("k", np.array(number, np.int32))
+    values, indices = low.emit_many("TOPK_V2", [x, k], [shape, shape], schema.TopKV2OptionsT())
+    indices.dtype = np.dtype(np.int32)
+    low.write(node.outputs[0], LayoutView.of(values, order))
+    if len(node.outputs) > 1 and node.outputs[1]:
+        options = schema.CastOptionsT(inDataType=schema.TensorType.INT32, outDataType=schema.TensorType.INT64)
+        positions = low.emit("CAST", [indices], shape, options, dtype=np.dtype(np.int64))
+        low.write(node.outputs[1], LayoutView.of(positions, order))
+
+
 def _numbers(node: Node, low: Lowering, index: int) -> list[int] | None:
     if not node.input(index):
         return None
