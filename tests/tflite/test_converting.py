@@ -154,6 +154,23 @@ def test_shape_computations_are_folded(tmp_path: Path) -> None:
     np.testing.assert_array_equal(LiteRTSession(converted.path).run([x])[0], x.reshape(2, 60))
 
 
+@pytest.mark.parametrize(
+    ("other", "result", "operators"),
+    [((1, 4, 8, 8), (1, 4, 8, 8), {"DIV": 1}), ((1, 4, 1, 8), (1, 4, 8, 8), {"BROADCAST_TO": 1, "DIV": 1})],
+)
+def test_expand_before_an_operator_that_broadcasts_is_removed(
+    other: tuple[int, ...], result: tuple[int, ...], operators: dict[str, int], tmp_path: Path
+) -> None:
+    divisor = np.random.default_rng(0).random(other, np.float32) + 1
+    nodes = [helper.make_node("Expand", ["x", "sizes"], ["a"]), helper.make_node("Div", ["a", "d"], ["y"])]
+    source = model(*nodes, shape=(1, 4, 1, 1), result=result, sizes=np.array([1, 4, 8, 8]), d=divisor)
+    converted = convert(source, tmp_path / "m.tflite")
+    assert converted.operators == operators
+    x = np.random.default_rng(1).random((1, 4, 1, 1), np.float32)
+    (y,) = LiteRTSession(converted.path).run([x])
+    np.testing.assert_allclose(y, np.broadcast_to(x, result) / divisor, rtol=1e-6)
+
+
 def test_an_older_opset_is_brought_up(tmp_path: Path) -> None:
     instance = model(helper.make_node("Softmax", ["x"], ["y"], "softmax", axis=-1), opset=11, shape=(2, 5))
     (result,) = LiteRTSession(convert(instance, tmp_path / "m.tflite").path).run([np.zeros((2, 5), np.float32)])

@@ -18,6 +18,7 @@ from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import OnnxGraph
 from edgeprune.tflite.conversion.onnx_import import check_values, read
 from edgeprune.tflite.conversion.onnx_patterns import recognize
+from edgeprune.tflite.conversion.redundant_expands import remove_redundant_expands
 from edgeprune.tflite.conversion.ops import registered
 from edgeprune.tflite.conversion.tflite_graph import Tensor
 from edgeprune.tflite.litert_interpreter import check
@@ -62,6 +63,7 @@ def convert(model: Path | str | ModelProto, path: Path | str) -> TfliteConversio
         overwrite_guard.check_is_not_input(Path(path), [Path(model)])
     source = read(Path(model) if isinstance(model, str) else model)
     recognize(source)
+    remove_redundant_expands(source)
     _check_operators(source)
     _check_integers(source)
     check_values(source)
