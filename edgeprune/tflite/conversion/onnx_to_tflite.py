@@ -18,8 +18,8 @@ from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import OnnxGraph
 from edgeprune.tflite.conversion.onnx_import import check_values, read
 from edgeprune.tflite.conversion.onnx_patterns import recognize
-from edgeprune.tflite.conversion.redundant_expands import remove_redundant_expands
 from edgeprune.tflite.conversion.ops import registered
+from edgeprune.tflite.conversion.redundant_expands import remove_redundant_expands
 from edgeprune.tflite.conversion.tflite_graph import Tensor
 from edgeprune.tflite.litert_interpreter import check
 from edgeprune.tflite.tflite_file import Port
