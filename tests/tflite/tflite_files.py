@@ -23,13 +23,14 @@ class File:
         self.operators: list[schema.OperatorT] = []
 
     def tensor(
-        self, name: str, shape: Sequence[int], kind: int = INT8, data: Any = None, *, steps: int = 1, axis: int = 0
-    ) -> int:
+        self, name: str, shape: Sequence[int], kind: int = INT8, data: Any = None, *, steps: int = 1, axis: int = 0,
+        scale: float = 0.5,
+    ) -> int:  # fmt: skip
         """Add a tensor, with ``steps`` scales if it holds int8; with ``data`` it is a constant."""
         quantization = None
         if kind == INT8:
             quantization = schema.QuantizationParametersT(
-                scale=[0.5] * steps, zeroPoint=[0] * steps, quantizedDimension=axis
+                scale=[scale] * steps, zeroPoint=[0] * steps, quantizedDimension=axis
             )
         buffer = 0
         if data is not None:

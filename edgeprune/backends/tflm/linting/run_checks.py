@@ -9,7 +9,7 @@ from pathlib import Path
 from edgeprune.backends.footprint import Footprint
 from edgeprune.backends.tflm import sandbox
 from edgeprune.backends.tflm.kernel_sizes import code_bytes
-from edgeprune.backends.tflm.linting import board_limits, operator_checks, slow_paths
+from edgeprune.backends.tflm.linting import board_limits, narrow_ranges, operator_checks, slow_paths
 from edgeprune.backends.tflm.linting.board_limits import BoardFit
 from edgeprune.backends.tflm.linting.finding import Finding
 from edgeprune.backends.tflm.linting.tflite_network import TfliteNetwork
@@ -24,6 +24,7 @@ _CHECKS: tuple[Callable[[TfliteNetwork], Iterator[Finding]], ...] = (
     operator_checks.kernel,
     operator_checks.floats,
     operator_checks.unpacked_weights,
+    narrow_ranges.narrow_ranges,
 )
 _LEVELS = ("error", "warning", "note")
 

@@ -29,6 +29,7 @@ class Tensor:
         is_float: Whether its type is float32 or float16.
         is_quantized: Whether its values are integers with a scale.
         is_outside: Whether its values are stored outside the flatbuffer.
+        scale: Difference between neighboring values; None if it is not quantized, or has a scale for each channel.
     """
 
     index: int
@@ -39,6 +40,7 @@ class Tensor:
     is_float: bool
     is_quantized: bool
     is_outside: bool
+    scale: float | None
 
 
 @dataclass(frozen=True)
@@ -151,4 +153,10 @@ class TfliteNetwork:
             is_float=tensor.type in (_TYPES.FLOAT32, _TYPES.FLOAT16),
             is_quantized=tensor.type in _INTEGERS and bool(scales(tensor)),
             is_outside=stored_outside,
+            scale=_scale(tensor),
         )
+
+
+def _scale(tensor: schema.TensorT) -> float | None:
+    values = scales(tensor) if tensor.type in _INTEGERS else ()
+    return float(values[0]) if len(values) == 1 else None

@@ -301,6 +301,33 @@ def test_board_that_is_too_small_is_an_error_only_if_requested(tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize("between", [None, "RESHAPE"])
+def test_part_of_a_concatenation_with_a_small_range_is_a_warning(between: str | None, tmp_path: Path) -> None:
+    file = File()
+    boxes, raw = file.tensor("boxes", (1, 4), scale=1.3), file.tensor("raw", (1, 2), scale=0.1)
+    scores = file.tensor("scores", (1, 2), scale=1 / 256)
+    file.op("LOGISTIC", (raw,), (scores,))
+    if between:
+        moved = file.tensor("moved", (1, 2), scale=1 / 256)
+        file.op(between, (scores,), (moved,))
+        scores = moved
+    wide, joined = file.tensor("wide", (1, 2), scale=1.3), file.tensor("joined", (1, 6), scale=1.3)
+    file.op("QUANTIZE", (scores,), (wide,))
+    file.op("CONCATENATION", (boxes, wide), (joined,), schema.ConcatenationOptionsT(axis=1))
+    finding = _only(_lint(tmp_path, file.content((boxes, raw), (joined,))), "narrow-range")
+    assert (finding.level, finding.tensor) == ("warning", "wide")
+    assert "1 of 255" in finding.message
+
+
+def test_output_with_a_small_range_is_a_warning(tmp_path: Path) -> None:
+    file = File()
+    x, y = file.tensor("x", (1, 4), scale=0.1), file.tensor("y", (1, 4), scale=0.2)
+    file.op("TANH", (x,), (y,))
+    finding = _only(_lint(tmp_path, file.content((x,), (y,))), "narrow-range")
+    assert finding.tensor == "y"
+    assert "10 of 255" in finding.message
+
+
 def test_a_target_that_is_no_microcontroller_is_refused(tmp_path: Path) -> None:
     file, x, y = fully_connected()
     with pytest.raises(TargetError, match=r"raspberry-pi-4\b.*nucleo-l4r5zi"):
