@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeprune.tflite.conversion.onnx_graph import Node, OnnxGraph
-
-_BROADCASTING = frozenset({"Add", "Div", "Max", "Min", "Mul", "Sub"})
+from edgeprune.tflite.conversion.ops.elementwise_ops import BINARY
 
 
 def remove_redundant_expands(graph: OnnxGraph) -> None:
@@ -26,7 +25,7 @@ def remove_redundant_expands(graph: OnnxGraph) -> None:
 
 def _broadcasts(graph: OnnxGraph, user: Node, source: str, expanded: str) -> bool:
     """Return whether ``user`` has results of the same shape if it reads ``source`` instead of ``expanded``."""
-    if user.op not in _BROADCASTING:
+    if user.op not in BINARY:
         return False
     shapes = [_shape(graph, source if name == expanded else name) for name in user.inputs]
     return np.broadcast_shapes(*shapes) == graph.shapes[user.outputs[0]]

@@ -23,7 +23,7 @@ _UNARY = {
     "Sin": "SIN",
     "Sqrt": "SQRT",
 }
-_BINARY = {
+BINARY = {
     "Add": ("ADD", schema.AddOptionsT),
     "Div": ("DIV", schema.DivOptionsT),
     "Max": ("MAXIMUM", schema.MaximumMinimumOptionsT),
@@ -32,6 +32,7 @@ _BINARY = {
     "Pow": ("POW", schema.PowOptionsT),
     "Sub": ("SUB", schema.SubOptionsT),
 }
+"""Operators whose inputs broadcast, with their TFLite operators."""
 _COMPARISONS = {
     "Equal": ("EQUAL", schema.EqualOptionsT),
     "Greater": ("GREATER", schema.GreaterOptionsT),
@@ -50,7 +51,7 @@ def unary(node: Node, low: Lowering) -> None:
     low.write(node.outputs[0], view.over(tensor))
 
 
-@lowering(*_BINARY, layout="any")
+@lowering(*BINARY, layout="any")
 def binary(node: Node, low: Lowering) -> None:
     """Lower an elementwise operator. Max and Min take any number of tensors, the others two."""
     exponent = low.array(node.inputs[1]) if node.op == "Pow" else None
@@ -62,7 +63,7 @@ def binary(node: Node, low: Lowering) -> None:
         views.sort(key=lambda view: view.tensor.is_constant)
     if len(views) == 1:
         low.write(node.outputs[0], views[0])
-    code, options = _BINARY[node.op]
+    code, options = BINARY[node.op]
     result = views[0]
     for view in views[1:]:
         tensors, aligned = low.aligned([result, view])
