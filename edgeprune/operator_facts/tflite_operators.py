@@ -31,6 +31,8 @@ class TfliteOperator:
         takes_activation: Whether it has an option for a fused activation.
         by_element: Whether it computes each element from the element at the same position of its only input.
         never_negative: Whether all elements of its result are at least 0.
+        result_range: Difference between the largest and the smallest possible element of its result; None without
+            limits.
         size_inputs: Indices of inputs that determine the shape of the output.
         size_depends_on_values: Whether the shape of the output depends on the values of other inputs.
     """
@@ -49,6 +51,7 @@ class TfliteOperator:
     takes_activation: bool = False
     by_element: bool = False
     never_negative: bool = False
+    result_range: float | None = None
     size_inputs: tuple[int, ...] = ()
     size_depends_on_values: bool = False
 
@@ -99,7 +102,7 @@ _ROWS: dict[str, TfliteOperator] = {
     "HARD_SWISH": _kernel(int8="integer", kernel_bytes=3_505, by_element=True),
     "LEAKY_RELU": _kernel(int8="float", kernel_bytes=2_680, by_element=True),
     "LOG": _kernel(int8="float", kernel_bytes=1_438),
-    "LOGISTIC": _kernel(int8="integer", kernel_bytes=5_113, by_element=True, never_negative=True),
+    "LOGISTIC": _kernel(int8="integer", kernel_bytes=5_113, by_element=True, never_negative=True, result_range=1),
     "LOG_SOFTMAX": _kernel(int8="float", kernel_bytes=8_439),
     "MAXIMUM": _kernel(int8="integer", kernel_bytes=13_330, cmsis_nn_slots=1),
     "MAX_POOL_2D": _kernel(int8="integer", kernel_bytes=8_633, cmsis_nn_slots=1, takes_activation=True),
@@ -120,15 +123,22 @@ _ROWS: dict[str, TfliteOperator] = {
     "REDUCE_MAX": _kernel(int8="float", kernel_bytes=6_982, size_inputs=(1,)),
     "REDUCE_MIN": _kernel(int8="integer", kernel_bytes=11_849, size_inputs=(1,)),
     "RELU": _kernel(int8="integer", kernel_bytes=2_766, fuses_into_producer=True, by_element=True, never_negative=True),
-    "RELU6": _kernel(int8="float", kernel_bytes=2_846, fuses_into_producer=True, by_element=True, never_negative=True),
-    "RELU_N1_TO_1": TfliteOperator(fuses_into_producer=True, by_element=True),
+    "RELU6": _kernel(
+        int8="float",
+        kernel_bytes=2_846,
+        fuses_into_producer=True,
+        by_element=True,
+        never_negative=True,
+        result_range=6,
+    ),
+    "RELU_N1_TO_1": TfliteOperator(fuses_into_producer=True, by_element=True, result_range=2),
     "RESHAPE": _kernel(int8="integer", kernel_bytes=1_867, moves=True, size_inputs=(1,)),
     "RESIZE_BILINEAR": _kernel(int8="integer", kernel_bytes=4_445, size_inputs=(1,)),
     "RESIZE_NEAREST_NEIGHBOR": _kernel(int8="integer", kernel_bytes=6_090, size_inputs=(1,)),
     "RSQRT": _kernel(int8="integer", kernel_bytes=4_818),
     "SIN": _kernel(int8="float", kernel_bytes=1_438),
     "SLICE": _kernel(int8="integer", kernel_bytes=5_267, moves=True, size_inputs=(1, 2)),
-    "SOFTMAX": _kernel(int8="integer", kernel_bytes=10_922, cmsis_nn_slots=1),
+    "SOFTMAX": _kernel(int8="integer", kernel_bytes=10_922, cmsis_nn_slots=1, result_range=1),
     "SPACE_TO_BATCH_ND": _kernel(size_inputs=(1, 2)),
     "SPACE_TO_DEPTH": _kernel(int8="integer", kernel_bytes=5_505),
     "SPLIT": _kernel(int8="integer", kernel_bytes=2_942, moves=True, size_inputs=(0,)),
@@ -139,7 +149,7 @@ _ROWS: dict[str, TfliteOperator] = {
     "SUB": _kernel(int8="integer", kernel_bytes=20_318, scales_channels=True, takes_activation=True),
     "SUM": _kernel(int8="float", kernel_bytes=11_842, size_inputs=(1,)),
     "SVDF": _kernel(cmsis_nn_slots=1),
-    "TANH": _kernel(int8="integer", kernel_bytes=5_249, by_element=True),
+    "TANH": _kernel(int8="integer", kernel_bytes=5_249, by_element=True, result_range=2),
     "TILE": TfliteOperator(size_inputs=(1,)),
     "TRANSPOSE": _kernel(int8="integer", kernel_bytes=4_714, cmsis_nn_slots=1, moves=True, size_inputs=(1,)),
     "TRANSPOSE_CONV": _kernel(

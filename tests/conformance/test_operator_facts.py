@@ -510,6 +510,13 @@ def test_by_element(kind: str) -> None:
     assert TFLITE[kind].never_negative == bool(result.min() >= 0)
 
 
+@pytest.mark.parametrize("kind", TFLITE.names(lambda facts: facts.by_element or facts.result_range is not None))
+def test_result_range(kind: str) -> None:
+    result = _unary(kind, np.array([[-100, -50, 0, 50, 100]], np.float32))
+    width, expected = float(result.max() - result.min()), TFLITE[kind].result_range
+    assert width > 20 if expected is None else width == pytest.approx(expected)
+
+
 def test_activations_are_options() -> None:
     """Every activation that fuses is a value of the option, and every operator that takes one has the option."""
     for kind in TFLITE.names(lambda facts: facts.fuses_into_producer):

@@ -11,8 +11,6 @@ from edgeprune.operator_facts.tflite_operators import TFLITE
 _MIN_STEPS = 16
 _LEVELS = 255
 """Steps between the smallest and the largest int8 value."""
-_WIDTHS = {"LOGISTIC": 1.0, "SOFTMAX": 1.0, "TANH": 2.0, "RELU6": 6.0, "RELU_N1_TO_1": 2.0}
-"""Difference between the largest and the smallest result of operators with bounded results."""
 
 
 def narrow_ranges(network: TfliteNetwork) -> Iterator[Finding]:
@@ -56,8 +54,9 @@ def _width(tensor: Tensor, producers: Mapping[int, Operator]) -> float:
     op = producers.get(tensor.index)
     if op is None:
         return width
-    if op.kind in _WIDTHS:
-        return min(width, _WIDTHS[op.kind])
-    single = [source for source in op.inputs if source is not None and not source.is_constant]
-    is_copy = op.kind in ("QUANTIZE", "DEQUANTIZE") or (TFLITE[op.kind].moves and len(single) == 1)
-    return min(width, _width(single[0], producers)) if is_copy and len(single) == 1 else width
+    facts = TFLITE[op.kind]
+    if facts.result_range is not None:
+        return min(width, facts.result_range)
+    computed = [source for source in op.inputs if source is not None and not source.is_constant]
+    is_copy = (facts.casts or facts.moves) and len(computed) == 1
+    return min(width, _width(computed[0], producers)) if is_copy else width
