@@ -494,7 +494,11 @@ def _litert(file: File, inputs: Sequence[int], outputs: Sequence[int], *values: 
 
 def _unary(kind: str, x: np.ndarray) -> np.ndarray:
     file = File()
-    options = {"LEAKY_RELU": schema.LeakyReluOptionsT(alpha=0.2), "GELU": schema.GeluOptionsT()}.get(kind)
+    options = {
+        "LEAKY_RELU": schema.LeakyReluOptionsT(alpha=0.2),
+        "GELU": schema.GeluOptionsT(),
+        "SOFTMAX": schema.SoftmaxOptionsT(beta=1.0),
+    }.get(kind)
     first, last = file.tensor("x", x.shape, FLOAT), file.tensor("y", x.shape, FLOAT)
     file.op(kind, (first,), (last,), options)
     return _litert(file, (first,), (last,), x)[0]
