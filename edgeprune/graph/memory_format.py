@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import torch
 from torch import fx, nn
 
-from edgeprune.graph.graph_operators import bind_arguments, is_operator_call, operator_name
+from edgeprune.graph.graph_operators import bind_arguments
 
 _BLOCK = 16
 """Channels that oneDNN's kernels process at once (AVX-512; 8 with AVX2)."""
+_CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding)
 
 
 def is_channels_last_safe(model: nn.Module) -> bool:
@@ -30,14 +32,13 @@ def _is_unsafe_module(module: nn.Module) -> bool:
 
 
 def _is_unsafe_call(module: fx.GraphModule, node: fx.Node) -> bool:
-    if not is_operator_call(node) or operator_name(node.target) != "aten.conv2d":
+    if node.target not in _CONVOLUTIONS:
         return False
     arguments = bind_arguments(node.target, node.args, node.kwargs)
     weight = arguments["weight"]
     if weight.op != "get_attr":
         return False  # no weights of the network, so no gradient is computed
-    path, _, name = weight.target.rpartition(".")
-    return _is_unsafe(getattr(module.get_submodule(path), name).shape, arguments["stride"], arguments["groups"])
+    return _is_unsafe(attrgetter(weight.target)(module).shape, arguments["stride"], arguments["groups"])
 
 
 def _is_unsafe(weight: torch.Size, stride: int | str | Sequence[int], groups: int) -> bool:

@@ -125,7 +125,7 @@ class Units:
 
     def removed_ids(self, removed: Tensor) -> Tensor:
         """Return the mask of the coordinate ids, (ids,), that the units in the mask ``removed``, (units,), remove."""
-        return torch.cat([removed, removed.new_zeros(1)])[self.unit_of]  # -1, which is no unit, reads the last value
+        return torch.cat([removed, removed.new_zeros(1)])[self.unit_of]  # an id of -1 has no unit
 
     def kept_indices(self, removed: Tensor) -> dict[str, dict[int, Tensor]]:
         """Return the remaining indices by dimension of each tensor that shrinks, under each of its names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -27,12 +28,8 @@ class RecurrentCell(Rule):
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
         inputs, from_input, from_hidden = call.tensor("input"), call.tensor("w_ih"), call.tensor("w_hh")
         last, hidden = len(inputs.shape) - 1, from_hidden.shape[1]
-        unit: Tensor | None = None
-        for labels in (from_input, from_hidden, call.labels("b_ih"), call.labels("b_hh")):
-            rows = None if labels is None else labels.vector(0)
-            if rows is not None and hidden > 1:
-                row_unit = coupling.tie_rows(rows.reshape(-1, hidden).T)
-                unit = row_unit if unit is None else coupling.tie(unit, row_unit)
+        biases = [labels for name in ("b_ih", "b_hh") if (labels := call.labels(name)) is not None]
+        unit = _hidden_units(coupling, [from_input, from_hidden, *biases], hidden)
         x = coupling.resolve(inputs, [last], reason="samples of a recurrent layer").get(last)
         read = coupling.tie(from_input.vector(1), x, reason=_FIXED)
         coupling.consume(call.node, "input", last, read)
@@ -73,12 +70,7 @@ class Recurrent(Rule):
                 coupling.freeze_all(labels, f"{call.name} with packed sequences or projections")
             return [Labels(shape) for shape in call.out_shapes]
 
-        unit: Tensor | None = None
-        for index, param in enumerate(params):
-            assert param is not None
-            rows = param.vector(0)
-            if rows is not None and hidden > 1:
-                unit = coupling.tie(coupling.tie_rows(rows.reshape(-1, hidden).T), *([unit] if index else []))
+        unit = _hidden_units(coupling, [param for param in params if param is not None], hidden)
         x = coupling.resolve(call.tensor("input"), [2], reason="steps of a recurrent layer").get(2)
         both = None if unit is None else unit.repeat(directions)
         for cell in range(cells):
@@ -103,3 +95,13 @@ class Recurrent(Rule):
             coupling.produced.append(unit)
         output, *last = call.out_shapes
         return [Labels.of(output, {2: both}), *(Labels.of(shape, {2: unit}) for shape in last)]
+
+
+def _hidden_units(coupling: Coupling, params: Sequence[Labels], hidden: int) -> Tensor | None:
+    """Tie the rows of all gates of ``params``, (gates * hidden, ...), and return an id for each unit, (hidden,)."""
+    unit: Tensor | None = None
+    for index, param in enumerate(params):
+        rows = param.vector(0)
+        if rows is not None and hidden > 1:
+            unit = coupling.tie(coupling.tie_rows(rows.reshape(-1, hidden).T), *([unit] if index else []))
+    return unit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from edgeprune.backends.tflm.linting.finding import Finding
-from edgeprune.backends.tflm.linting.tflite_network import Operator, Tensor, TfliteNetwork
+from edgeprune.backends.tflm.linting.tflite_network import Operator, Tensor, TfliteNetwork, TfliteSubgraph
 from edgeprune.operator_facts.tflite_operators import TFLITE
 
 _MIN_STEPS = 16
@@ -20,32 +20,27 @@ def narrow_ranges(network: TfliteNetwork) -> Iterator[Finding]:
     """
     for number, graph in enumerate(network.graphs):
         producers = {tensor.index: op for op in graph.operators for tensor in op.outputs}
-        for op in graph.operators:
-            if op.kind == "CONCATENATION" and op.outputs[0].scale:
-                for tensor in op.inputs:
-                    if tensor is not None and not tensor.is_constant:
-                        yield from _finding(
-                            tensor, op.outputs[0].scale, producers, f"an input of op {op.index}", number
-                        )
-        for tensor in graph.outputs:
-            if tensor.scale:
-                yield from _finding(tensor, tensor.scale, producers, "an output", number)
+        for tensor, scale, role in _stored(graph):
+            steps = round(_width(tensor, producers) / scale)
+            if steps < _MIN_STEPS:
+                yield Finding(
+                    "warning",
+                    "narrow-range",
+                    f"{role} whose values differ by at most {steps} of {_LEVELS} steps, as its scale {scale:.3g} is "
+                    "that of larger values",
+                    "give parts with different ranges outputs of their own, or keep them float",
+                    tensor=tensor.name,
+                    graph=number,
+                )
 
 
-def _finding(
-    tensor: Tensor, scale: float, producers: Mapping[int, Operator], role: str, graph: int
-) -> Iterator[Finding]:
-    steps = round(_width(tensor, producers) / scale)
-    if steps < _MIN_STEPS:
-        yield Finding(
-            "warning",
-            "narrow-range",
-            f"{role} whose values differ by at most {steps} of {_LEVELS} steps, as its scale {scale:.3g} is that of "
-            "larger values",
-            "give parts with different ranges outputs of their own, or keep them float",
-            tensor=tensor.name,
-            graph=graph,
-        )
+def _stored(graph: TfliteSubgraph) -> Iterator[tuple[Tensor, float, str]]:
+    """Yield the checked tensors, each with the scale that its values end with, and its role in messages."""
+    for op in graph.operators:
+        scale = op.outputs[0].scale if op.kind == "CONCATENATION" else None
+        parts = [tensor for tensor in op.inputs if tensor is not None and not tensor.is_constant]
+        yield from ((tensor, scale, f"an input of op {op.index}") for tensor in parts if scale)
+    yield from ((tensor, tensor.scale, "an output") for tensor in graph.outputs if tensor.scale)
 
 
 def _width(tensor: Tensor, producers: Mapping[int, Operator]) -> float:

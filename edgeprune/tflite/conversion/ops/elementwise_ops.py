@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edgeprune.operator_facts.onnx_operators import ONNX
+from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
@@ -18,6 +21,7 @@ _UNARY = {
     "Floor": "FLOOR",
     "Log": "LOG",
     "Neg": "NEG",
+    "Not": "LOGICAL_NOT",
     "Round": "ROUND",
     "Sign": "SIGN",
     "Sin": "SIN",
@@ -31,9 +35,6 @@ BINARY = {
     "Mul": ("MUL", schema.MulOptionsT),
     "Pow": ("POW", schema.PowOptionsT),
     "Sub": ("SUB", schema.SubOptionsT),
-}
-"""Operators whose inputs broadcast, with their TFLite operators."""
-_COMPARISONS = {
     "Equal": ("EQUAL", schema.EqualOptionsT),
     "Greater": ("GREATER", schema.GreaterOptionsT),
     "GreaterOrEqual": ("GREATER_EQUAL", schema.GreaterEqualOptionsT),
@@ -42,6 +43,7 @@ _COMPARISONS = {
     "And": ("LOGICAL_AND", schema.LogicalAndOptionsT),
     "Or": ("LOGICAL_OR", schema.LogicalOrOptionsT),
 }
+"""Operators whose inputs broadcast, with their TFLite operators."""
 
 
 @lowering(*_UNARY, layout="any")
@@ -66,9 +68,7 @@ def binary(node: Node, low: Lowering) -> None:
     code, options = BINARY[node.op]
     result = views[0]
     for view in views[1:]:
-        tensors, aligned = low.aligned([result, view])
-        shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
-        result = aligned.over(low.emit(code, tensors, shape, options()))
+        result = _broadcast(node, low, code, [result, view], options())
     low.write(node.outputs[0], result)
 
 
@@ -78,20 +78,6 @@ def reciprocal(node: Node, low: Lowering) -> None:
     one = low.constant("one", np.array(1, view.tensor.dtype))
     y = low.emit("DIV", [one, view.tensor], view.tensor.shape, schema.DivOptionsT())
     low.write(node.outputs[0], view.over(y))
-
-
-@lowering(*_COMPARISONS, layout="any")
-def comparison(node: Node, low: Lowering) -> None:
-    tensors, aligned = low.aligned([low.view(name) for name in node.inputs])
-    code, options = _COMPARISONS[node.op]
-    shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
-    low.write(node.outputs[0], aligned.over(low.emit(code, tensors, shape, options(), dtype=np.dtype(bool))))
-
-
-@lowering("Not", layout="any")
-def negation(node: Node, low: Lowering) -> None:
-    view = low.view(node.inputs[0])
-    low.write(node.outputs[0], view.over(low.emit("LOGICAL_NOT", [view.tensor], view.tensor.shape)))
 
 
 @lowering("IsNaN", layout="any")
@@ -105,12 +91,14 @@ def is_nan(node: Node, low: Lowering) -> None:
 
 @lowering("Where", layout="any")
 def where(node: Node, low: Lowering) -> None:
-    tensors, aligned = low.aligned([low.view(name) for name in node.inputs])
+    views = [low.view(name) for name in node.inputs]
+    low.write(node.outputs[0], _broadcast(node, low, "SELECT_V2", views, schema.SelectV2OptionsT()))
+
+
+def _broadcast(node: Node, low: Lowering, code: str, views: Sequence[LayoutView], options: object) -> LayoutView:
+    tensors, aligned = low.aligned(views)
     shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
-    dtype = low.source.dtypes[node.outputs[0]]
-    low.write(
-        node.outputs[0], aligned.over(low.emit("SELECT_V2", tensors, shape, schema.SelectV2OptionsT(), dtype=dtype))
-    )
+    return aligned.over(low.emit(code, tensors, shape, options, dtype=low.source.dtypes[node.outputs[0]]))
 
 
 def _power(node: Node, low: Lowering, exponent: float) -> None:
