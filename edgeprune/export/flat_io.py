@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from edgeprune.errors import ModelError
+from edgeprune.model.output_difference import tensors
+
+Example = Sequence[Any] | Mapping[str, Any]
+"""Arguments of a network by position or by name: pytrees of tensors and constants."""
 
 
 class FlatNetwork(nn.Module):
-    """Wrapper of ``network`` that takes inputs by position and returns output tensors as a flat tuple.
+    """Wrapper of ``network`` that takes tensors by position and returns output tensors as a flat tuple.
 
     Attributes:
         network: Wrapped module. Exporters prefix the names of its parameters with this name, see ``PREFIX``.
-        inputs: Example inputs.
-        input_names: Names of the inputs: ``input``, or ``input_0``, ``input_1``, ..., or the keywords of the example.
-        output_names: Names of the outputs: ``output``, or ``output_0``, ``output_1``, ...
+        inputs: Tensors of the example, in the order of the arguments, and in the order of the pytree inside each.
+        input_names: Names of the inputs, see ``input_names``.
+        output_names: Names of the outputs: ``output``, or ``output_0``, ``output_1``, ... in the order of the pytree.
     """
 
     PREFIX = "network"
 
-    def __init__(self, network: nn.Module, example: tuple[Tensor, ...] | Mapping[str, Tensor]) -> None:
+    def __init__(self, network: nn.Module, example: Example) -> None:
         """Run the network once on ``example`` to determine its outputs.
 
         Raises:
@@ -32,8 +36,9 @@ class FlatNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.training = False
-        self._keywords = tuple(example) if isinstance(example, Mapping) else None
-        self.inputs = tuple(example.values()) if isinstance(example, Mapping) else tuple(example)
+        arguments = ((), dict(example)) if isinstance(example, Mapping) else (tuple(example), {})
+        self._leaves, self._structure = pytree.tree_flatten(arguments)
+        self.inputs = tuple(leaf for leaf in self._leaves if isinstance(leaf, Tensor))
         try:
             outputs = self(*self.inputs)
         except Exception as problem:
@@ -43,19 +48,38 @@ class FlatNetwork(nn.Module):
             ) from problem
         if not outputs:
             raise ModelError("the network must return at least one tensor to be exported")
-        self.input_names = self._keywords or _numbered("input", len(self.inputs))
+        self.input_names = input_names(example)
         self.output_names = _numbered("output", len(outputs))
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        if self._keywords is None:
-            outputs = self.network(*inputs)
-        else:
-            outputs = self.network(**dict(zip(self._keywords, inputs, strict=True)))
-        return tuple(leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, torch.Tensor))
+        remaining = iter(inputs)
+        leaves = [next(remaining) if isinstance(leaf, Tensor) else leaf for leaf in self._leaves]
+        args, kwargs = pytree.tree_unflatten(leaves, self._structure)
+        return tuple(tensors(self.network(*args, **kwargs)))
 
     def train(self, mode: bool = True) -> FlatNetwork:
         """Ignore the mode. Exporters switch modes, which programs of ``torch.export`` do not support."""
         return self
+
+
+def input_names(example: Example) -> tuple[str, ...]:
+    """Return the name of each tensor in ``example``, in the order of its pytree.
+
+    Arguments by position are named ``input``, or ``input_0``, ``input_1``, ...; arguments by name have their name.
+    Inside a list, a tuple or a dict, the index or the key follows: ``input_0_mask``, ``features_2``.
+    """
+    by_name = isinstance(example, Mapping)
+    arguments = dict(example) if by_name else tuple(example)
+    paths = [path for path, leaf in pytree.tree_flatten_with_path(arguments)[0] if isinstance(leaf, Tensor)]
+    if not by_name and len(arguments) == 1:
+        paths = [path[1:] for path in paths]
+    prefix = () if by_name else ("input",)
+    return tuple("_".join((*prefix, *(_component(key) for key in path))) for path in paths)
+
+
+def _component(key: Any) -> str:
+    """Return the index, key or attribute name of one step into a pytree."""
+    return next(str(getattr(key, name)) for name in ("idx", "key", "name") if hasattr(key, name))
 
 
 def _numbered(name: str, count: int) -> tuple[str, ...]:

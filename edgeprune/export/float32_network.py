@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from edgeprune.export.flat_io import Example
+
 logger = logging.getLogger(__name__)
 
 _OTHER_FLOATS = (torch.float64, torch.float16, torch.bfloat16)
 
 
-def as_float32(
-    model: nn.Module, example: tuple[Tensor, ...] | Mapping[str, Tensor]
-) -> tuple[nn.Module, tuple[Tensor, ...] | Mapping[str, Tensor]]:
+def as_float32(model: nn.Module, example: Example) -> tuple[nn.Module, Example]:
     """Return ``model`` and ``example`` in float32: copies, or themselves if no tensor has another floating-point type.
 
     Runtimes have float32 kernels for all operators, but few for other types. A float16 or int8 file is written from
@@ -31,7 +31,8 @@ def as_float32(
     if not formats:
         return model, example
     logger.warning("the network has tensors in %s: it is exported as float32", ", ".join(sorted(formats)))
-    return copy.deepcopy(model).float(), pytree.tree_map(_float32, example)
+    converted: Example = pytree.tree_map(_float32, example)
+    return copy.deepcopy(model).float(), converted
 
 
 @contextmanager

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from edgeprune import files
 from edgeprune.errors import ModelError
 from edgeprune.export import onnx_cleanup
 from edgeprune.export import opset_conversion as opsets
-from edgeprune.export.flat_io import FlatNetwork
+from edgeprune.export.flat_io import Example, FlatNetwork
 from edgeprune.export.float32_network import as_float32, without_autocast
 from edgeprune.export.torch_exporters import Exporter, ExportFailed, ExportRequest, by_torch_export, by_tracing
 from edgeprune.model.eval_mode import eval_mode
@@ -66,7 +66,7 @@ class OnnxModel:
 
 def export(
     model: nn.Module,
-    example: tuple[Tensor, ...] | Mapping[str, Tensor],
+    example: Example,
     path: Path,
     *,
     opset: int = 17,
@@ -78,8 +78,9 @@ def export(
 
     Args:
         model: Network: a module, or a captured program (``torch.export.export(...).module()``).
-        example: Arguments of the network, by position or by name. Dimension 0 of each is the batch. Without
-            ``dynamic_batch``, the file accepts only these shapes.
+        example: Arguments of the network, by position or by name: pytrees of tensors, whose dimension 0 is the batch,
+            and constants. Each tensor is an input of the file, see ``flat_io.input_names``; constants are part of the
+            file. Without ``dynamic_batch``, the file accepts only these shapes.
         path: Path of the ``.onnx`` file.
         opset: Opset of the file, at least 17.
         dynamic_batch: Whether dimension 0 of every input and output is dynamic, with the name ``batch``. The file is

@@ -18,6 +18,7 @@ from edgeprune.graph.operator_call import Call
 from edgeprune.graph.rules import Keep, rule_for
 from edgeprune.graph.rules.base import TARGET
 from edgeprune.graph.rules.data_movement import move
+from edgeprune.graph.size_inference import Size, size_pairs
 from edgeprune.graph.units import Units, keep_masks, remaining_shape
 from edgeprune.operator_facts.aten_operators import ATEN
 
@@ -33,12 +34,14 @@ class ResizedGraph:
         attributes: Call arguments that are attributes of modules (``groups``), by path of the module.
         rewritten: Names of the calls whose sizes or indices changed. The forward of the network may contain them.
         tables: Tensors of indices that the graph reads, by attribute name.
+        sizes: New values of each dense size in the arguments of calls and in constants, by path of the module.
     """
 
     graph: fx.Graph
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
     rewritten: list[str] = field(default_factory=list)
     tables: dict[str, Tensor] = field(default_factory=dict)
+    sizes: dict[str, dict[Size, list[Size]]] = field(default_factory=dict)
 
 
 def resize(units: Units, removed: Tensor) -> ResizedGraph:
@@ -72,6 +75,9 @@ class _Resizer:
                 self._call(Call(self.program, node, self.labels))
             else:
                 self._copy(node)
+                if node.op == "get_attr" and node.target not in self.program.state and node in self.labels:
+                    labels = self._outputs(node)[0]  # a constant of the forward: a mask, zeros
+                    self._record_sizes(node, labels.shape, remaining_shape(labels, self.removed_ids))
         graph = self.result.graph
         graph.set_codegen(self.program.graph._codegen)  # noqa: SLF001
         for node in reversed(graph.nodes):
@@ -209,6 +215,8 @@ class _Resizer:
         """Copy the call to the new graph with changed arguments."""
         changed = dict(changed)
         target = changed.pop(TARGET, None)
+        for name, value in changed.items():
+            self._record_sizes(call.node, call.get(name), value)
         graph = self.result.graph
         if target is not None:
             source: Any = call.node.args[0]
@@ -224,6 +232,12 @@ class _Resizer:
             else:
                 copied.update_kwarg(name, value)
         self.new[call.node] = copied
+
+    def _record_sizes(self, node: fx.Node, before: Any, after: Any) -> None:
+        sizes = self.result.sizes.setdefault(module_path(node), {})
+        for dense, remaining in size_pairs(before, after):
+            if remaining not in sizes.setdefault(dense, []):
+                sizes[dense].append(remaining)
 
     def _symbolic(self, before: Any, after: Any) -> Any:
         """Return the sizes ``after``, with the symbolic batch size of ``before``, scaled where the size changed."""

@@ -19,6 +19,7 @@ from edgeprune.graph.optimizer_state import check_optimizer, slice_optimizer
 from edgeprune.graph.random_draws import constant_draws
 from edgeprune.graph.resize_graph import resize
 from edgeprune.graph.size_attributes import fix_attributes
+from edgeprune.graph.size_inference import infer_attributes
 from edgeprune.graph.units import Units
 from edgeprune.graph.weight_noise import jittered
 from edgeprune.model.output_difference import distance, tensors
@@ -101,7 +102,8 @@ def rewrite(
     volatile = frozenset({*_volatile(model), *constants, *resized.tables})
     state = {**dict(named_tensors(own)), **constants, **resized.tables}
     captured = captured_module(resized.graph, state, volatile, bodies).train(model.training)
-    if _same_output(program, own, captured):
+    check = _OutputCheck(program, own, captured)
+    if check.passes() or infer_attributes(own, resized.sizes, check.passes):
         return RewrittenModel(own, kept_indices, "module", ())
     logger.info(
         "the forward of %s depends on sizes that pruning changes; using the captured program", type(model).__name__
@@ -109,31 +111,38 @@ def rewrite(
     return RewrittenModel(captured, kept_indices, "captured", tuple(resized.rewritten) + tuple(captured_names))
 
 
-def _same_output(program: Program, own: nn.Module, captured: nn.Module) -> bool:
-    """Return whether the forward of the user runs at the smaller size and computes the outputs of the program.
+class _OutputCheck:
+    """Check that the forward of the user runs at the smaller size and computes the outputs of the program.
 
     The forward may read a size that pruning changed (``x.shape[1] ** -0.5``), whereas the program contains the number
     of the dense network. Both are compared with their weights and with jittered weights, because a last layer that is
     initialized with zeros hides all differences before it.
     """
-    shared = captured.state_dict()
-    weights = {name: tensor for name, tensor in named_tensors(own) if name in shared}
-    for state in ({}, jittered(weights)):
-        with evaluating(own), evaluating(captured):
+
+    def __init__(self, program: Program, own: nn.Module, captured: nn.Module) -> None:
+        self._program, self._own = program, own
+        shared = captured.state_dict()
+        weights = {name: tensor for name, tensor in named_tensors(own) if name in shared}
+        self._states: tuple[Mapping[str, Tensor], ...] = ({}, jittered(weights))
+        try:
+            with evaluating(captured):
+                self._expected = [_outputs(program, captured, state) for state in self._states]
+        except Exception as error:
+            raise EquivalenceError(
+                f"the pruned network does not run: {error}. This is a defect of EdgePrune"
+            ) from error
+
+    def passes(self) -> bool:
+        for state, expected in zip(self._states, self._expected, strict=True):
             try:
-                want = _outputs(program, captured, state)
-            except Exception as error:
-                raise EquivalenceError(
-                    f"the pruned network does not run: {error}. This is a defect of EdgePrune"
-                ) from error
-            try:
-                actual = _outputs(program, own, state)
+                with evaluating(self._own):
+                    actual = _outputs(self._program, self._own, state)
             except Exception as error:  # noqa: BLE001  a forward may fail in any way
                 logger.debug("the sliced module fails: %s", error)
                 return False
-        if not distance(want, actual, nan_equal=True) <= _TOLERANCE:  # jittered weights may leave what float32 holds
-            return False
-    return True
+            if not distance(expected, actual, nan_equal=True) <= _TOLERANCE:  # jittered weights may leave float32
+                return False
+        return True
 
 
 def _outputs(program: Program, model: nn.Module, state: Mapping[str, Tensor]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Temporary changes of the training and evaluation mode of a network, restored module by module."""
+"""Temporary changes of the mode of a network: training and evaluation mode of each module, and caches of decoders."""
 
 from __future__ import annotations
 
@@ -9,11 +9,33 @@ from torch import nn
 
 
 @contextmanager
-def preserve_modes(model: nn.Module) -> Iterator[None]:
-    """Restore the mode of every module of ``model`` at the end, so that a frozen BatchNorm remains frozen."""
-    modes = [(module, module.training) for module in model.modules()]
+def without_cache(model: nn.Module) -> Iterator[None]:
+    """Set ``config.use_cache`` of all modules (Hugging Face decoders) to False, and restore it at the end.
+
+    The keys and values of earlier tokens, which a decoder returns beside its logits, are an object that no exporter
+    supports. One pass over all tokens does not need them.
+    """
+    configs = {id(config): config for module in model.modules() if (config := getattr(module, "config", None))}
+    caching = [config for config in configs.values() if getattr(config, "use_cache", False) is True]
+    for config in caching:
+        config.use_cache = False
     try:
         yield
+    finally:
+        for config in caching:
+            config.use_cache = True
+
+
+@contextmanager
+def preserve_modes(model: nn.Module) -> Iterator[None]:
+    """Restore the mode of every module of ``model`` at the end, so that a frozen BatchNorm remains frozen.
+
+    Meanwhile, decoders do not use a cache.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with without_cache(model):
+            yield
     finally:
         for module, training in modes:
             module.training = training

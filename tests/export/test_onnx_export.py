@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,9 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_map
 
+from edgeprune import prune
 from edgeprune.errors import ModelError
 from edgeprune.export import onnx_export as export_onnx
+from edgeprune.export.flat_io import input_names
 from edgeprune.export.onnx_export import export
 
 
@@ -169,6 +173,48 @@ def test_several_inputs_by_name_and_nested_outputs(tmp_path: Path) -> None:
     got = run(written.path, right, left)
     np.testing.assert_allclose(got[0], (left + right).numpy())
     np.testing.assert_allclose(got[2], right.amax(1).numpy())
+
+
+class Nested(nn.Module):
+    """Inputs in a dict and a list, with constants in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(4, 8), nn.Linear(4, 8)
+        self.out = nn.Linear(8, 2)
+
+    def forward(self, named: dict[str, Tensor], listed: list[object], flag: bool, scale: int | None = None) -> Tensor:
+        (right, _), bias = listed  # type: ignore[misc]
+        y = self.left(named["a"]) + self.right(right) if flag else self.left(named["a"])
+        out: Tensor = self.out(y.relu() * (scale or 1)) + named["b"] + bias
+        return out
+
+
+def test_nested_inputs_with_constants_are_pruned_exported_and_run(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Nested().eval()
+    a, right, b, bias = torch.randn(3, 4), torch.randn(3, 4), torch.randn(3, 2), torch.randn(3, 1)
+    example = ({"a": a, "b": b}, [(right, None), bias], True, 3)
+    pruned = prune(network, example, budget={"params": 0.6}).model
+    written = export(pruned, example, tmp_path / "m.onnx", dynamic_batch=True)
+    assert written.input_names == ("input_0_a", "input_0_b", "input_1_0_0", "input_1_1")
+    np.testing.assert_allclose(run(written.path, a, b, right, bias)[0], pruned(*example).detach().numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("example", "names"),
+    [
+        (("x",), ("input",)),
+        (("x", "x"), ("input_0", "input_1")),
+        ({"image": "x", "mask": "x", "flag": True}, ("image", "mask")),
+        ((["x", "x"],), ("input_0", "input_1")),
+        (({"image": "x"}, ["x", None]), ("input_0_image", "input_1_0")),
+        ({"features": ["x", ("x",)]}, ("features_0", "features_1_0")),
+    ],
+)
+def test_names_of_inputs_follow_the_pytree(example: Any, names: tuple[str, ...]) -> None:
+    tensors = tree_map(lambda leaf: torch.zeros(1) if leaf == "x" else leaf, example)
+    assert input_names(tensors) == names
 
 
 def test_attention_is_traced(tmp_path: Path) -> None:
