@@ -12,9 +12,9 @@ from torch import Tensor, fx
 
 from edgeprune.graph.consumer_interpreter import ConsumerInterpreter
 from edgeprune.graph.coupling import Consumption
+from edgeprune.graph.element_numbers import select
 from edgeprune.graph.graph_operators import call_operator
 from edgeprune.graph.operator_call import Call
-from edgeprune.graph.resize_graph import select
 from edgeprune.graph.rules import Keep, rule_for
 from edgeprune.graph.units import Units, keep_masks
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx
 
 from edgeprune.errors import PlanError
+from edgeprune.graph.element_numbers import along_one, moves_right, numbered, select
 from edgeprune.graph.graph_operators import argument_names, is_operator_call, module_path, mutates
 from edgeprune.graph.index_labels import FIRST, Labels
 from edgeprune.graph.operator_call import Call
@@ -137,7 +138,7 @@ class _Resizer:
             assert rule is not None
             like = self._like(call)
             for changed in ({}, rule.resize(call, {call.first: source}, out)):
-                if _moves_right(call, {**like, **changed}, source, out):
+                if moves_right(call, {**like, **changed}, source, out):
                     self._emit(call, changed)
                     if changed:
                         self.result.rewritten.append(call.node.name)
@@ -173,7 +174,7 @@ class _Resizer:
             elements = parts[index]
         else:
             ancestor = source
-            elements = _numbered(self._outputs(source)[0].shape)
+            elements = numbered(self._outputs(source)[0].shape)
         moved = move(call, elements)
         assert moved is not None
         return ancestor, moved
@@ -181,7 +182,7 @@ class _Resizer:
     def _gather(self, call: Call, ancestor: fx.Node, keep: Keep, places: Tensor) -> fx.Node:
         """Read ``places``, numbers of elements of the dense ancestor, from the small ancestor."""
         shape = self._outputs(ancestor)[0].shape
-        elements = select(_numbered(shape), keep)
+        elements = select(numbered(shape), keep)
         place_of = torch.full((FIRST + math.prod(shape),), -1)
         place_of[elements.flatten()] = torch.arange(elements.numel())
         source = place_of[places]
@@ -190,7 +191,7 @@ class _Resizer:
                 f"{call.node.name}: the remaining part has no regular shape: exclude {module_path(call.node)}"
             )
         graph, value = self.result.graph, self.new[ancestor]
-        selection = _along_one(source, tuple(elements.shape))
+        selection = along_one(source, tuple(elements.shape))
         if selection is not None:
             dim, index = selection
             return graph.call_function(torch.ops.aten.index_select.default, (value, dim, self._table(index)))
@@ -255,47 +256,3 @@ class _Resizer:
             else:
                 sizes.append(old if old == -1 else new)
         return sizes
-
-
-def _moves_right(call: Call, changed: Mapping[str, Any], source: Keep, out: Sequence[Keep]) -> bool:
-    """Return whether the call with ``changed`` arguments moves exactly the remaining elements to their positions."""
-    labels = call.tensor(call.first)
-    elements = _numbered(labels.shape)
-    dense = move(call, elements)
-    try:
-        small = move(call, select(elements, source), changed)
-    except (RuntimeError, IndexError, ValueError):
-        return False
-    assert dense is not None
-    assert small is not None
-    return len(dense) == len(small) and all(
-        torch.equal(select(part, mask), actual) for part, mask, actual in zip(dense, out, small, strict=True)
-    )
-
-
-def _along_one(source: Tensor, shape: tuple[int, ...]) -> tuple[int, Tensor] | None:
-    """Return the dimension and indices of an ``index_select`` that reads the flat positions ``source``, or None."""
-    if source.ndim != len(shape):
-        return None
-    selection = None
-    for dim, at in enumerate(torch.unravel_index(source, shape)):
-        line = at.movedim(dim, 0).flatten(1)[:, 0]
-        if not bool((at.movedim(dim, 0).flatten(1) == line[:, None]).all()):
-            return None
-        if len(line) != shape[dim] or not torch.equal(line, torch.arange(len(line))):
-            if selection is not None:
-                return None
-            selection = dim, line
-    return selection
-
-
-def _numbered(shape: tuple[int, ...]) -> Tensor:
-    """Return a tensor of ``shape`` whose elements are distinct, and distinct from constants."""
-    return torch.arange(FIRST, FIRST + math.prod(shape)).reshape(shape)
-
-
-def select(tensor: Tensor, keep: Keep) -> Tensor:
-    """Return ``tensor`` with the indices in the masks ``keep``."""
-    for dim, mask in keep.items():
-        tensor = tensor.index_select(dim, mask.nonzero().flatten())
-    return tensor
