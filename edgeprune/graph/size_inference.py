@@ -82,11 +82,17 @@ def _size_attributes(model: nn.Module, sizes: Sizes) -> list[_SizeAttribute]:
             continue
         for name, value in vars(module).items():
             size = tuple(value) if isinstance(value, list) else value
-            if isinstance(size, (int, tuple)) and not isinstance(size, bool) and size in new_sizes:
+            if _is_size(size) and size in new_sizes:
                 new_values = [list(new) if isinstance(value, list) else new for new in new_sizes[size]]  # type: ignore[arg-type]
                 attribute = attributes.setdefault((type(module), name), _SizeAttribute(name))
                 attribute.modules.append((module, value, new_values))
     return list(attributes.values())
+
+
+def _is_size(value: Any) -> bool:
+    """Return whether ``value`` is an integer or a tuple of integers."""
+    values = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(one, int) and not isinstance(one, bool) for one in values)
 
 
 def _assignments(attributes: Sequence[_SizeAttribute]) -> Iterator[tuple[int | None, ...]]:

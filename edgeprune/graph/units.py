@@ -169,7 +169,9 @@ def group_units(coordinates: Coordinates) -> Units:
     component = _components(coupling)
     reason = _reasons(coupling, component)
     produced_ids = torch.cat([torch.zeros(0, dtype=torch.long), *coupling.produced]).numpy()
-    produced_ids = produced_ids[(produced_ids >= FIRST)]
+    produced_ids = produced_ids[produced_ids >= FIRST]
+    # A tensor that the forward creates, such as zeros, may be a factor of a product, but has no weights to slice.
+    produced_ids = produced_ids[np.array([owner.parameter for owner in owners], dtype=bool)[owner_of[produced_ids]]]
     _, first_produced = np.unique(owner_of[produced_ids], return_index=True)
     order = {int(owner_of[produced_ids[at]]): at for at in first_produced}
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from edgeprune import prune
 from edgeprune.errors import EdgePruneError, EquivalenceError
 from edgeprune.graph import Units, capture, shrink, units_of
 from edgeprune.graph.rules import data_movement
@@ -23,6 +24,48 @@ def _third(units: Units) -> Tensor:
         if group.frozen is None:
             removed[group.start : group.stop - 1 : 3] = True
     return removed
+
+
+class Standardized(nn.Module):
+    """Divides by the standard deviation over channels, which a single channel does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.leave = nn.Linear(4, 3), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.enter(x)
+        out: Tensor = self.leave(y / y.std(-1, keepdim=True))
+        return out
+
+
+def test_network_that_returns_nan_without_the_removed_units_is_an_error_that_says_so() -> None:
+    torch.manual_seed(0)
+    network, x = Standardized().eval(), torch.randn(2, 4)
+    units = units_of(capture(network, (x,)))
+    removed = units.prunable.clone()
+    removed[0] = False
+    with pytest.raises(EquivalenceError, match="NaN"):
+        shrink(network, units, removed)
+
+
+class Logarithm(nn.Module):
+    """The logarithm of a weight that noise makes negative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.scale, self.leave = nn.Linear(4, 6), nn.Parameter(torch.full((6,), 1e-3)), nn.Linear(6, 2)
+        with torch.no_grad():
+            self.scale[0] = -1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.leave(self.enter(x) * torch.log(self.scale + 1.001))
+        return out
+
+
+def test_noise_that_leaves_the_domain_of_a_logarithm_is_no_difference() -> None:
+    torch.manual_seed(0)
+    assert prune(Logarithm().eval(), (torch.randn(2, 4),), budget={"macs": 0.5}).equivalence is not None
 
 
 @pytest.mark.long
