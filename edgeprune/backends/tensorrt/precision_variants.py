@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,11 @@ FP16 = "model.fp16.onnx"
 INT8 = "model.int8.onnx"
 INT8_FP16 = "model.int8-fp16.onnx"
 """File for TensorRT 11 and later, which use the types in the file: int8, with float16 between."""
+
+_FLOAT_WEIGHTS = ("8.5", "8.6")
+"""Releases that do not read int8 weights."""
+_NO_NARROW_DECONVOLUTIONS = (*_FLOAT_WEIGHTS, *(f"10.{minor}" for minor in range(9)))
+"""Releases without int8 kernels for grouped transposed convolutions with few channels."""
 
 
 def write_fp16(source: Path, folder: Path, samples: CalibrationSamples) -> Path:
@@ -70,15 +75,31 @@ def write_int8(
     samples.check(prepared.shape)
     if equalization:
         prepared = replace(prepared, model=equalize(prepared.model).model)
-    float_weights = SpecifierSet(versions).contains("8.5") or SpecifierSet(versions).contains("8.6")
+    float_weights = _includes(versions, _FLOAT_WEIGHTS)
+    without_kernel = qdq_fusion_rules.narrow_grouped_deconvolutions(prepared.model)
+    kept_float = without_kernel if _includes(versions, _NO_NARROW_DECONVOLUTIONS) else ()
     ranges = calibrate(prepared, samples, method=method, op_types=qdq_fusion_rules.QUANTIZED)
-    placed = qdq_placement.fit(qdq_fusion_rules.quantized(prepared.model, ranges, float_weights=float_weights))
-    qdq_fusion_rules.check(placed, float_weights=float_weights)
-    path = folder / INT8
-    _write(placed, path)
-    mixed = folder / INT8_FP16
-    _write(fp16_conversion.write_fp16(placed), mixed)
+
+    def placed(names: Collection[str]) -> onnx.ModelProto:
+        quantized = qdq_fusion_rules.quantized(prepared.model, ranges, float_weights=float_weights, kept_float=names)
+        fitted = qdq_placement.fit(quantized)
+        qdq_fusion_rules.check(fitted, float_weights=float_weights)
+        return fitted
+
+    if kept_float:
+        logger.warning(
+            "these nodes have no int8 kernel before TensorRT 10.9, and stay float: %s", ", ".join(kept_float)
+        )
+    path, mixed = folder / INT8, folder / INT8_FP16
+    _write(placed(kept_float), path)
+    _write(fp16_conversion.write_fp16(placed(())), mixed)
     return path, mixed
+
+
+def _includes(versions: str, releases: Collection[str]) -> bool:
+    """Return whether any of ``releases`` is among ``versions``."""
+    allowed = SpecifierSet(versions)
+    return any(allowed.contains(release) for release in releases)
 
 
 def _inputs(model: onnx.ModelProto, samples: CalibrationSamples) -> Iterator[Mapping[str, Any]]:

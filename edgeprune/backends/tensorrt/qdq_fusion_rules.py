@@ -34,6 +34,8 @@ QUANTIZED = ONNX.names(lambda facts: facts.tensorrt_int8)
 """Operators that become int8 kernels."""
 
 _SHOWN = 5
+_GROUP_CHANNELS = 4
+"""Input channels in each group that int8 kernels of transposed convolutions need."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,23 @@ def quantized(
         MatMulConstBOnly=True,
         OpTypesToExcludeOutputQuantization=list(QUANTIZED),
         QDQOpTypePerChannelSupportToAxis={"MatMul": 1},
+    )
+
+
+def narrow_grouped_deconvolutions(model: ModelProto) -> tuple[str, ...]:
+    """Return the names of transposed convolutions with less than four input channels in a group.
+
+    TensorRT 8.4 to 10.8 cannot build an engine with them in int8 (issue 1934 of NVIDIA/TensorRT, tested there with 8.4
+    and 10.9).
+    """
+    return tuple(
+        str(node.name)
+        for node in ir.from_proto(model).graph
+        if node.op_type == "ConvTranspose"
+        and (groups := node.attributes.get_int("group", 1)) > 1
+        and (weights := node.inputs[1]) is not None
+        and weights.shape is not None
+        and int(weights.shape[0]) < _GROUP_CHANNELS * groups  # type: ignore[arg-type]
     )
 
 

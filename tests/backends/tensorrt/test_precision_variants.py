@@ -103,3 +103,40 @@ def test_equalization_saves_channels_that_are_small_beside_one(samples: Calibrat
         path, _ = precision_variants.write_int8(source, folder, samples, method="minmax", equalization=equalization)
         errors.append(np.abs(_outputs(path) - expected).mean())
     assert errors[1] < errors[0] / 3
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups", "versions", "quantized"),
+    [
+        (8, 8, ">=8.4,<12", False),
+        (8, 4, ">=10,<12", False),
+        (8, 2, ">=8.4,<12", True),  # four channels in each group
+        (8, 8, ">=10.9,<12", True),
+        (8, 1, ">=8.4,<9", True),
+    ],
+)
+def test_grouped_deconvolution_with_few_channels_stays_float_before_10_9(
+    channels: int, groups: int, versions: str, quantized: bool, samples: CalibrationSamples, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(IMAGE[1], channels, 3),
+        torch.nn.ConvTranspose2d(channels, channels, 2, stride=2, groups=groups),
+        torch.nn.Conv2d(channels, 4, 3),
+    ).eval()
+    source = tmp_path / "source.onnx"
+    exporting.export(model, (torch.zeros(IMAGE),), source)
+    whole, mixed = precision_variants.write_int8(source, _made(tmp_path / "int8"), samples, versions=versions)
+    assert _reads_int8(whole, "ConvTranspose") == quantized
+    assert _reads_int8(mixed, "ConvTranspose")
+    assert _reads_int8(whole, "Conv")
+    expected = _outputs(source)
+    assert np.abs(_outputs(whole) - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def _reads_int8(path: Path, operator: str) -> bool:
+    """Return whether the first node of the type ``operator`` reads dequantized values."""
+    graph = onnx.load(path).graph
+    dequantized = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    node = next(node for node in graph.node if node.op_type == operator)
+    return node.input[0] in dequantized
