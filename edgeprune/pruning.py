@@ -46,6 +46,8 @@ class PruneResult:
             used if the forward has hard-coded sizes.
         repaired: Names of the applied repairs.
         candidates: Results of the compared candidates, see ``prune``; () if there was only one candidate.
+        states: New shapes of inputs that shrink, by name: initial states of recurrent layers whose final states are
+            outputs. These outputs shrink alike.
     """
 
     model: nn.Module
@@ -57,6 +59,7 @@ class PruneResult:
     form: str
     repaired: tuple[str, ...] = ()
     candidates: tuple[CandidateResult, ...] = ()
+    states: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         checked = "not checked" if self.equivalence is None else "checked"
@@ -144,6 +147,7 @@ def prune(
         form=rewritten.form,
         repaired=repairs,
         candidates=results,
+        states=graph.state_shapes(units, removed),
     )
 
 

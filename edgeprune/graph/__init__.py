@@ -10,6 +10,7 @@ from edgeprune.graph.capture import Example, Program, capture
 from edgeprune.graph.coordinates import follow
 from edgeprune.graph.equivalence import Equivalence, shrink, verify_equivalence
 from edgeprune.graph.optimizer_state import check_optimizer
+from edgeprune.graph.remaining_states import state_shapes
 from edgeprune.graph.rewrite import RewrittenModel
 from edgeprune.graph.units import Group, Member, Units, group_units
 from edgeprune.model.module_wrappers import unwrap
@@ -26,6 +27,7 @@ __all__ = [
     "check_optimizer",
     "groups",
     "shrink",
+    "state_shapes",
     "units_of",
     "verify_equivalence",
 ]

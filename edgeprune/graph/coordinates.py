@@ -17,6 +17,7 @@ from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.graph_operators import is_operator_call, operator_name
 from edgeprune.graph.index_labels import Labels
 from edgeprune.graph.operator_call import Call, macs_of
+from edgeprune.graph.recurrent_states import recurrent_states
 from edgeprune.graph.rules import Rule, rule_for
 from edgeprune.graph.rules.pointwise import Pointwise, is_pointwise
 
@@ -77,13 +78,17 @@ def follow(program: Program, *, exclude: Sequence[str] = (), attention: str = "h
 def _walk(
     program: Program, labels: dict[fx.Node, Any], coupling: Coupling, shared: dict[int, tuple[str, Labels]]
 ) -> None:
+    states = recurrent_states(program)
     for node in program.graph.nodes:
         if node.op == "get_attr":
             if isinstance(program.attribute(node), Tensor):
                 labels[node] = _label_state(program, node, coupling, shared)
         elif node.op == "placeholder":
             shape = program.shape(node)
-            if shape is not None:
+            if node in states.inputs and shape:
+                units = coupling.new(node.name, len(shape) - 1, shape[-1], parameter=False)
+                labels[node] = Labels.of(shape, {-1: units})
+            elif shape is not None:
                 labels[node] = Labels(shape)
         elif node.op == "call_function":
             label = _label_call(program, node, labels, coupling)
@@ -91,7 +96,7 @@ def _walk(
                 labels[node] = label
         elif node.op == "output":
             for source in node.all_input_nodes:
-                if isinstance(labels.get(source), Labels):
+                if isinstance(labels.get(source), Labels) and source not in states.outputs:
                     coupling.freeze_all(labels[source], "output of the network")
 
 

@@ -25,6 +25,7 @@ from edgeprune.errors import EquivalenceError
 from edgeprune.graph.capture import evaluating
 from edgeprune.graph.masked_execution import MaskedProgram
 from edgeprune.graph.random_draws import constant_draws
+from edgeprune.graph.remaining_states import remaining_inputs, remaining_outputs
 from edgeprune.graph.rewrite import KeptIndices, RewrittenModel, rewrite, slice_tensor
 from edgeprune.graph.units import Units
 from edgeprune.graph.weight_noise import jittered
@@ -92,7 +93,7 @@ def reference(units: Units, removed: Tensor, *, seed: int = 0, dtype: torch.dtyp
         dense = MaskedProgram(units, removed, state)
         inputs = [_convert(leaf, dtype, copy=True) for leaf in pytree.tree_leaves((program.args, dict(program.kwargs)))]
         with torch.no_grad(), constant_draws(program):
-            outputs.append(tensors(dense.run(*inputs, enable_io_processing=False)))
+            outputs.append(remaining_outputs(units, removed, dense.run(*inputs, enable_io_processing=False)))
         exact = exact and dense.exact
     return ReferenceOutputs(states, tuple(outputs), exact, time.perf_counter() - begin)
 
@@ -110,6 +111,7 @@ def measure(
     program = units.coordinates.program
     # A tensor with several names is given once; functional_call finds the others.
     own = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
+    inputs = remaining_inputs(units, units.removed(kept_indices))
     error = 0.0
     for at, (state, outputs) in enumerate(zip(expected.states, expected.outputs, strict=True)):
         replacements = (
@@ -119,9 +121,7 @@ def measure(
                 name: slice_tensor(tensor, kept_indices.get(name, {})) for name, tensor in state.items() if name in own
             }
         )
-        args, kwargs = pytree.tree_map(
-            lambda leaf: _convert(leaf, dtype, copy=True), (program.args, dict(program.kwargs))
-        )
+        args, kwargs = pytree.tree_map(lambda leaf: _convert(leaf, dtype, copy=True), inputs)
         try:
             with evaluating(model), torch.no_grad(), constant_draws(program):
                 pruned_outputs = tensors(torch.func.functional_call(model, replacements, args, kwargs))

@@ -17,6 +17,7 @@ from edgeprune.graph.capture import Program, evaluating, named_tensors
 from edgeprune.graph.captured_module import captured_module
 from edgeprune.graph.optimizer_state import check_optimizer, slice_optimizer
 from edgeprune.graph.random_draws import constant_draws
+from edgeprune.graph.remaining_states import Arguments, remaining_inputs
 from edgeprune.graph.resize_graph import resize
 from edgeprune.graph.size_attributes import fix_attributes
 from edgeprune.graph.size_inference import infer_attributes
@@ -102,7 +103,7 @@ def rewrite(
     volatile = frozenset({*_volatile(model), *constants, *resized.tables})
     state = {**dict(named_tensors(own)), **constants, **resized.tables}
     captured = captured_module(resized.graph, state, volatile, bodies).train(model.training)
-    check = _OutputCheck(program, own, captured)
+    check = _OutputCheck(program, remaining_inputs(units, removed), own, captured)
     if check.passes() or infer_attributes(own, resized.sizes, check.passes):
         return RewrittenModel(own, kept_indices, "module", ())
     logger.info(
@@ -119,14 +120,14 @@ class _OutputCheck:
     initialized with zeros hides all differences before it.
     """
 
-    def __init__(self, program: Program, own: nn.Module, captured: nn.Module) -> None:
-        self._program, self._own = program, own
+    def __init__(self, program: Program, inputs: Arguments, own: nn.Module, captured: nn.Module) -> None:
+        self._program, self._inputs, self._own = program, inputs, own
         shared = captured.state_dict()
         weights = {name: tensor for name, tensor in named_tensors(own) if name in shared}
         self._states: tuple[Mapping[str, Tensor], ...] = ({}, jittered(weights))
         try:
             with evaluating(captured):
-                self._expected = [_outputs(program, captured, state) for state in self._states]
+                self._expected = [self._outputs(captured, state) for state in self._states]
         except Exception as error:
             raise EquivalenceError(
                 f"the pruned network does not run: {error}. This is a defect of EdgePrune"
@@ -136,7 +137,7 @@ class _OutputCheck:
         for state, expected in zip(self._states, self._expected, strict=True):
             try:
                 with evaluating(self._own):
-                    actual = _outputs(self._program, self._own, state)
+                    actual = self._outputs(self._own, state)
             except Exception as error:  # noqa: BLE001  a forward may fail in any way
                 logger.debug("the sliced module fails: %s", error)
                 return False
@@ -144,19 +145,18 @@ class _OutputCheck:
                 return False
         return True
 
+    def _outputs(self, model: nn.Module, state: Mapping[str, Tensor]) -> list[Tensor]:
+        """Return the output tensors of ``model`` for the example, with the weights in ``state``.
 
-def _outputs(program: Program, model: nn.Module, state: Mapping[str, Tensor]) -> list[Tensor]:
-    """Return the output tensors of ``model`` for the example, with the weights in ``state``.
-
-    Random draws of the forward (noise, a dropout that is always active) are the same in every run.
-    """
-    names = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
-    arguments = {name: tensor for name, tensor in state.items() if name in names}
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), constant_draws(program):
-        torch.manual_seed(0)
-        # A forward may write into its inputs.
-        args, kwargs = pytree.tree_map_only(Tensor, torch.clone, (program.args, dict(program.kwargs)))
-        return tensors(torch.func.functional_call(model, arguments, args, kwargs))
+        Random draws of the forward (noise, a dropout that is always active) are the same in every run.
+        """
+        names = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
+        arguments = {name: tensor for name, tensor in state.items() if name in names}
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), constant_draws(self._program):
+            torch.manual_seed(0)
+            # A forward may write into its inputs.
+            args, kwargs = pytree.tree_map_only(Tensor, torch.clone, self._inputs)
+            return tensors(torch.func.functional_call(model, arguments, args, kwargs))
 
 
 def _volatile(model: nn.Module) -> set[str]:

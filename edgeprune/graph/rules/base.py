@@ -23,6 +23,8 @@ class Rule:
 
     ops: ClassVar[tuple[str, ...]] = ()
     """Operators without overload and in-place underscore, such as ``aten.conv2d``."""
+    first_state: ClassVar[int | None] = None
+    """Number of the first result that is the final state of a recurrent layer, whose initial state is argument 1."""
 
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
         """Record the ties, freezes, multiplications and sums of the call in ``coupling``. Return the output labels."""

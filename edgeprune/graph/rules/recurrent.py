@@ -24,6 +24,7 @@ class RecurrentCell(Rule):
     """
 
     ops = ("aten.lstm_cell", "aten.gru_cell", "aten.rnn_tanh_cell", "aten.rnn_relu_cell")
+    first_state = 0
 
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
         inputs, from_input, from_hidden = call.tensor("input"), call.tensor("w_ih"), call.tensor("w_hh")
@@ -57,6 +58,7 @@ class Recurrent(Rule):
     """
 
     ops = ("aten.lstm", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu")
+    first_state = 1
 
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
         params = [call.labels_of(node) for node in call.get("params", ())]
