@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import edgeprune as ep
+from edgeprune.graph import capture, shrink, units_of
 from edgeprune.pruning import PruneResult
 
 _CHANNELS = 8
@@ -134,3 +135,63 @@ def test_attention_scale_is_that_of_the_dense_network(attention: str, scale: Cal
         expected = network(x)
         hook.remove()
         torch.testing.assert_close(pruned.model(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def _channel_attention(net: Network, x: Tensor) -> Tensor:
+    n, c, h, w = x.shape
+    q = x.view(n, c, h * w)
+    weights = torch.softmax(q @ q.transpose(1, 2) * c**-0.5, -1)
+    return net.b((weights @ q).view(n, c, h, w))
+
+
+def _gram(net: Network, x: Tensor) -> Tensor:
+    n, c, h, w = x.shape
+    features = x.view(n, c, h * w)
+    gram = features @ features.transpose(1, 2) / (c * h * w)
+    return net.b(x * gram.mean(2)[:, :, None, None])
+
+
+def _loop(net: Network, x: Tensor) -> Tensor:
+    return net.b(torch.stack([x[:, channel] * (channel + 1) for channel in range(x.shape[1])], 1))
+
+
+_MIXING: dict[str, Forward] = {
+    "loop-bound": _loop,
+    "slice-end": lambda net, x: net.b(torch.cat([x[:, : x.shape[1] // 2], x[:, x.shape[1] // 2 :] * 2], 1)),
+    "arange": lambda net, x: net.b(x * torch.arange(x.shape[1])[:, None, None]),
+    "layer-norm": lambda net, x: net.b(nn.functional.layer_norm(x, x.shape[1:])),
+    "layer-norm-over-channels": lambda net, x: net.b(
+        nn.functional.layer_norm(x.movedim(1, -1), (x.shape[1],)).movedim(-1, 1)
+    ),
+    "channel-attention": _channel_attention,
+    "gram": _gram,
+    "divisor-in-view": lambda net, x: net.b(x.view(len(x), 2, x.shape[1] // 2, *x.shape[2:]).flatten(1, 2)),
+}
+
+
+_FROZEN = ("loop-bound", "channel-attention")
+"""Forwards that need every channel: one call for each, and a softmax over channels."""
+
+
+@pytest.mark.parametrize("name", _MIXING)
+def test_network_whose_channels_mix_by_a_size_is_equivalent(name: str) -> None:
+    """The equivalence check runs calls that mix channels on the remaining channels."""
+    torch.manual_seed(0)
+    network = Network(_MIXING[name]).eval()
+    x = torch.randn(2, 3, 8, 8)
+    units = units_of(capture(network, (x,)))
+    removed = torch.zeros(len(units), dtype=torch.bool)
+    prunable = units.prunable.nonzero().flatten()
+    removed[prunable[::3]] = True
+    small, equivalence = shrink(network, units, removed)
+    assert equivalence is not None
+    assert equivalence.max_error < 1e-5
+    assert bool(removed.any()) == (name not in _FROZEN)
+    assert small.model(torch.randn(3, 3, 8, 8)).shape == network(torch.randn(3, 3, 8, 8)).shape
+
+
+@pytest.mark.parametrize("name", _FROZEN)
+def test_layer_whose_channels_cannot_be_removed_has_a_reason(name: str) -> None:
+    groups = ep.groups(Network(_MIXING[name]).eval(), (torch.randn(2, 3, 8, 8),))
+    assert groups[0].name == "a"
+    assert groups[0].frozen is not None
