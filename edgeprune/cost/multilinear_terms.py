@@ -48,8 +48,10 @@ class MultilinearTerms:
                 unit = units.unit_of[ids]
                 units_of_slots.append(unit[unit >= 0])
                 slots.append(torch.full_like(units_of_slots[-1], term * rank + axis))
-        unit_and_slot = torch.stack([torch.cat(units_of_slots), torch.cat(slots)])
-        (unit, slot), count = torch.unique(unit_and_slot, dim=1, return_counts=True)
+        factors = max(self.remaining.numel(), 1)
+        # One number for both, because torch.unique over columns is many times slower.
+        unit_and_slot, count = torch.unique(torch.cat(units_of_slots) * factors + torch.cat(slots), return_counts=True)
+        unit, slot = unit_and_slot // factors, unit_and_slot % factors
         self.class_of, examples = _classes(len(units), unit, slot, count, self.remaining.numel())
         is_example = examples[unit]
         classes, at, count = self.class_of[unit[is_example]], slot[is_example], count[is_example]
