@@ -1,0 +1,110 @@
+"""C code of one step of a network, and the registry of the functions that write it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from edgeprune.backends.c.c_source import Constant, structure
+from edgeprune.backends.c.int8_network import Step, Tensor
+from edgeprune.errors import ModelError
+
+
+@dataclass
+class Layer:
+    """C code of one step.
+
+    Attributes:
+        step: The step.
+        prefix: Beginning of the C identifiers of the layer.
+        pointers: C expression of the first element of each activation, by tensor.
+        statements: Calls of kernels, in order.
+        constants: Arrays of weights and factors.
+        structures: Definitions of the structs that kernels read.
+        kernels: Names of the required files in ``kernels/``, without suffix.
+        macs: Multiply-adds.
+    """
+
+    step: Step
+    prefix: str
+    pointers: Mapping[Tensor, str]
+    statements: list[str] = field(default_factory=list)
+    constants: list[Constant] = field(default_factory=list)
+    structures: list[str] = field(default_factory=list)
+    kernels: dict[str, None] = field(default_factory=dict)
+    macs: int = 0
+
+    def constant(self, suffix: str, values: object) -> str:
+        """Add an array and return its name. ``values`` is a NumPy array of a type that ``c_source.Constant`` supports."""
+        constant = Constant(f"{self.prefix}_{suffix}", values)  # type: ignore[arg-type]
+        self.constants.append(constant)
+        return constant.name
+
+    def pointer(self, tensor: Tensor) -> str:
+        """Return the C expression of the first element of an activation or a constant."""
+        if tensor.data is not None:
+            return self.constant(f"value{tensor.index}", tensor.data)
+        return self.pointers[tensor]
+
+    def call(self, kernel: str, function: str, kind: str, fields: list[tuple[str, str]], *arguments: str) -> None:
+        """Add a call of ``function`` with a struct of the type ``kind`` and ``arguments``."""
+        self.kernels[kernel] = None
+        name = f"{self.prefix}_layer" + (str(len(self.structures)) if self.structures else "")
+        self.structures.append(structure(kind, name, fields))
+        self.statements.append(f"{function}(&{name}, {', '.join(arguments)});")
+
+
+Write = Callable[[Layer], None]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Facts about the code of an operator.
+
+    Attributes:
+        write: Function that writes the code of a step into a ``Layer``.
+        is_view: Whether the output has the bytes of input 0 in the same order, so that both share memory without code.
+        in_place: Whether the output may overwrite an input of the same size: element i of the output depends only on
+            elements i of the inputs, or on elements that are read before element i is written.
+    """
+
+    write: Write
+    is_view: bool = False
+    in_place: bool = False
+
+
+_operators: dict[str, Operator] = {}
+
+
+def operator(*kinds: str, is_view: bool = False, in_place: bool = False) -> Callable[[Write], Write]:
+    """Register the decorated function for the operators ``kinds``; see ``Operator``."""
+
+    def register(write: Write) -> Write:
+        for kind in kinds:
+            assert kind not in _operators, f"two functions write {kind}"
+            _operators[kind] = Operator(write, is_view, in_place)
+        return write
+
+    return register
+
+
+def registered() -> Mapping[str, Operator]:
+    """Return the operators for which there is C code, by kind."""
+    from edgeprune.backends.c import ops  # noqa: F401 - registers them
+
+    return dict(sorted(_operators.items()))
+
+
+def operator_of(step: Step) -> Operator:
+    """Return the operator of ``step``.
+
+    Raises:
+        ModelError: There is no C code for it.
+    """
+    found = registered().get(step.kind)
+    if found is None:
+        raise ModelError(
+            f"there is no C code for {step.name}: replace the operator, compute it outside the network, or use the runtime "
+            "tflm"
+        )
+    return found

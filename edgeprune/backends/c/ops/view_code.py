@@ -1,0 +1,12 @@
+"""Operators that change the shape of a tensor, but not its bytes."""
+
+from __future__ import annotations
+
+from edgeprune.backends.c.layer import Layer, operator
+
+
+@operator("RESHAPE", "SQUEEZE", "EXPAND_DIMS", is_view=True)
+def view(layer: Layer) -> None:
+    source, output = layer.pointer(layer.step.input(0)), layer.pointer(layer.step.output)
+    if source != output:
+        layer.statements.append(f"memcpy({output}, {source}, {layer.step.output.bytes});")
