@@ -46,9 +46,13 @@ class Layer:
             return self.constant(f"value{tensor.index}", tensor.data)
         return self.pointers[tensor]
 
+    def require(self, *kernels: str) -> None:
+        """Add files of ``kernels/`` that the code needs."""
+        self.kernels.update(dict.fromkeys(kernels))
+
     def call(self, kernel: str, function: str, kind: str, fields: list[tuple[str, str]], *arguments: str) -> None:
         """Add a call of ``function`` with a struct of the type ``kind`` and ``arguments``."""
-        self.kernels[kernel] = None
+        self.require(kernel)
         name = f"{self.prefix}_layer" + (str(len(self.structures)) if self.structures else "")
         self.structures.append(structure(kind, name, fields))
         self.statements.append(f"{function}(&{name}, {', '.join(arguments)});")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeprune.backends.c.fixed_point import quantized_multiplier
-from edgeprune.backends.c.int8_network import Tensor
+from edgeprune.backends.c.int8_network import Array, Tensor
 from edgeprune.backends.c.layer import Layer
 from edgeprune.errors import ModelError
 from edgeprune.tflite.tflite_schema import schema
@@ -43,27 +43,22 @@ def _quantized(value: float, tensor: Tensor) -> int:
     return tensor.zero_point + int(np.floor(abs(ratio) + np.float32(0.5)) * np.sign(ratio))
 
 
-def layer_outputs(
-    layer: Layer, source: Tensor, output: Tensor, bias: Tensor | None, factors: Sequence[float], activation: int
-) -> str:
+def layer_outputs(layer: Layer, output: Tensor, bias: Array, factors: Sequence[float], activation: int) -> str:
     """Add bias and factors of a layer with weights, and return the initializer of its ``ep_outputs``.
 
     Args:
         layer: The layer.
-        source: Its input.
         output: Its output.
-        bias: Bias, int32 (channels,); None for zeros.
+        bias: Values to start the sums with, int32 (channels,).
         factors: Real factor from sums to outputs of each channel.
         activation: Fused activation.
     """
     pairs = [quantized_multiplier(factor) for factor in factors]
-    values = np.zeros(len(factors), np.int32) if bias is None else bias.values.reshape(-1)
     low, high = limits(activation, output, layer.step.name)
     fields = {
-        "bias": layer.constant("bias", values.astype(np.int32)),
+        "bias": layer.constant("bias", bias),
         "multipliers": layer.constant("multipliers", np.array([mantissa for mantissa, _ in pairs], np.int32)),
         "shifts": layer.constant("shifts", np.array([shift for _, shift in pairs], np.int8)),
-        "in_offset": str(-source.zero_point),
         "out_offset": str(output.zero_point),
         "low": str(low),
         "high": str(high),

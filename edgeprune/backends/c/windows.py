@@ -3,29 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgeprune.backends.c.int8_network import Tensor
 from edgeprune.tflite.tflite_schema import schema
 
+Pair = tuple[int, int]
+"""Rows and columns."""
 
-def window(source: Tensor, output: Tensor, kernel: Sequence[int], options: Any, dilation: Sequence[int] = (1, 1)) -> str:
-    """Return the initializer of an ``ep_window`` over an image (samples, rows, columns, channels).
 
-    Padding ``SAME`` puts the smaller half before the image, as TFLite does.
+@dataclass(frozen=True)
+class Window:
+    """Window that moves over an image (samples, rows, columns, channels).
+
+    Attributes:
+        image: Rows and columns of the input.
+        result: Rows and columns of the output.
+        channels: Channels of input and output.
+        kernel: Taps.
+        strides: Distance of neighboring windows.
+        dilation: Distance of neighboring taps.
+        pads: Padding before the image.
     """
-    strides = options.strideH, options.strideW
-    pads = [0, 0]
-    if options.padding == schema.Padding.SAME:
-        for axis in range(2):
-            reach = (output.shape[axis + 1] - 1) * strides[axis] + (kernel[axis] - 1) * dilation[axis] + 1
-            pads[axis] = max(reach - source.shape[axis + 1], 0) // 2
-    fields = {
-        "in_rows": source.shape[1], "in_columns": source.shape[2], "in_channels": source.shape[3],
-        "out_rows": output.shape[1], "out_columns": output.shape[2], "out_channels": output.shape[3],
-        "kernel_rows": kernel[0], "kernel_columns": kernel[1],
-        "stride_rows": strides[0], "stride_columns": strides[1],
-        "dilation_rows": dilation[0], "dilation_columns": dilation[1],
-        "pad_rows": pads[0], "pad_columns": pads[1],
-    }  # fmt: skip
-    return "{" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"
+
+    image: Pair
+    result: Pair
+    channels: Pair
+    kernel: Pair
+    strides: Pair
+    dilation: Pair
+    pads: Pair
+
+    @staticmethod
+    def of(source: Tensor, output: Tensor, kernel: Pair, options: Any, dilation: Pair = (1, 1)) -> Window:
+        """Return the window of an operator. Padding ``SAME`` puts the smaller half before the image, as TFLite does."""
+        strides = (options.strideH, options.strideW)
+        pads = [0, 0]
+        if options.padding == schema.Padding.SAME:
+            for axis in range(2):
+                reach = (output.shape[axis + 1] - 1) * strides[axis] + (kernel[axis] - 1) * dilation[axis] + 1
+                pads[axis] = max(reach - source.shape[axis + 1], 0) // 2
+        return Window(
+            _pair(source.shape[1:3]),
+            _pair(output.shape[1:3]),
+            (source.shape[3], output.shape[3]),
+            kernel,
+            strides,
+            dilation,
+            _pair(pads),
+        )
+
+    def flattened(self) -> Window:
+        """Return the same window with one row of all pixels if it has one tap at every pixel."""
+        if self.kernel != (1, 1) or self.strides != (1, 1) or self.image != self.result:
+            return self
+        pixels = 1, self.image[0] * self.image[1]
+        return replace(self, image=pixels, result=pixels)
+
+    def initializer(self) -> str:
+        """Return the initializer of an ``ep_window``."""
+        fields = {
+            "in_rows": self.image[0], "in_columns": self.image[1], "in_channels": self.channels[0],
+            "out_rows": self.result[0], "out_columns": self.result[1], "out_channels": self.channels[1],
+            "kernel_rows": self.kernel[0], "kernel_columns": self.kernel[1],
+            "stride_rows": self.strides[0], "stride_columns": self.strides[1],
+            "dilation_rows": self.dilation[0], "dilation_columns": self.dilation[1],
+            "pad_rows": self.pads[0], "pad_columns": self.pads[1],
+        }  # fmt: skip
+        return "{" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"
+
+
+def _pair(values: Sequence[int]) -> Pair:
+    first, second = values
+    return int(first), int(second)

@@ -8,22 +8,23 @@ typedef struct {
   int16_t pad_rows, pad_columns; /* before the first row and column */
 } ep_window;
 
-/* Per-channel factors and limits of the outputs of a layer. */
+/* Factors and limits of the outputs of a layer. */
 typedef struct {
   const int32_t *bias;
   const int32_t *multipliers;
   const int8_t *shifts;
-  int16_t in_offset;
   int16_t out_offset;
   int16_t low;
   int16_t high;
 } ep_outputs;
 
-/* Convolution. weights: (out_channels, kernel_rows, kernel_columns, in_channels / groups). */
+/* Convolution. weights: (out_channels, kernel_rows, kernel_columns, in_channels / groups), in interleaved pairs of
+ * channels; see the kernel. In a group with an odd number of channels, the last one is paired with zeros. */
 typedef struct {
   ep_window window;
   ep_outputs outputs;
   const int8_t *weights;
+  int16_t in_offset;
   int16_t groups;
 } ep_convolution;
 

@@ -20,7 +20,7 @@ void ep_convolve_depthwise(const ep_depthwise *layer, const int8_t *in, int8_t *
           int32_t s2 = outputs->bias[channel + 2];
           int32_t s3 = outputs->bias[channel + 3];
 #if EP_DSP
-          const int16x2_t offsets = (int16x2_t)(((uint32_t)outputs->in_offset & 0xffffU) * 0x10001U);
+          const int16x2_t offsets = (int16x2_t)(((uint32_t)layer->in_offset & 0xffffU) * 0x10001U);
 #endif
           for (int32_t row = rows.first; row < rows.end; ++row) {
             const int32_t line = (in_y + row * window->dilation_rows) * window->in_columns + in_x;
@@ -41,10 +41,10 @@ void ep_convolve_depthwise(const ep_depthwise *layer, const int8_t *in, int8_t *
               s2 = __smlatt(xe, we, s2);
               s3 = __smlatt(xo, wo, s3);
 #else
-              s0 += (values[0] + outputs->in_offset) * weights[0];
-              s1 += (values[1] + outputs->in_offset) * weights[1];
-              s2 += (values[2] + outputs->in_offset) * weights[2];
-              s3 += (values[3] + outputs->in_offset) * weights[3];
+              s0 += (values[0] + layer->in_offset) * weights[0];
+              s1 += (values[1] + layer->in_offset) * weights[1];
+              s2 += (values[2] + layer->in_offset) * weights[2];
+              s3 += (values[3] + layer->in_offset) * weights[3];
 #endif
               values += window->dilation_columns * window->in_channels;
               weights += channels;
@@ -62,7 +62,7 @@ void ep_convolve_depthwise(const ep_depthwise *layer, const int8_t *in, int8_t *
           const int32_t line = (in_y + row * window->dilation_rows) * window->in_columns + in_x;
           for (int32_t column = columns.first; column < columns.end; ++column) {
             const int32_t pixel = line + column * window->dilation_columns;
-            sum += (in[pixel * window->in_channels + channel / multiplier] + outputs->in_offset) *
+            sum += (in[pixel * window->in_channels + channel / multiplier] + layer->in_offset) *
                    layer->weights[(row * window->kernel_columns + column) * channels + channel];
           }
         }

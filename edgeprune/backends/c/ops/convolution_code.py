@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from edgeprune.backends.c.int8_network import Tensor
+from edgeprune.backends.c.int8_network import Array, Tensor
 from edgeprune.backends.c.layer import Layer, operator
 from edgeprune.backends.c.quantized_outputs import channel_factors, layer_outputs
-from edgeprune.backends.c.windows import window
+from edgeprune.backends.c.windows import Window
+
+_WORD = 4
+"""Weights in a word of 32 bits."""
 
 
 @operator("CONV_2D")
 def convolution(layer: Layer) -> None:
     source, weights, output, options = _parts(layer)
     channels, rows, columns, depth = weights.shape
-    geometry = window(source, output, (rows, columns), options, (options.dilationHFactor, options.dilationWFactor))
+    groups = source.shape[3] // depth
+    window = Window.of(source, output, (rows, columns), options, (options.dilationHFactor, options.dilationWFactor))
+    window = window.flattened() if groups == 1 else window
     factors = channel_factors(source, weights, output, channels)
+    is_contiguous = groups == 1 and options.dilationWFactor == 1
+    runs = rows if is_contiguous else rows * columns
+    pairs = interleaved(weights.values.reshape(groups, channels // groups, runs, -1))
     fields = [
-        ("window", geometry),
-        ("outputs", layer_outputs(layer, source, output, _bias(layer), factors, options.fusedActivationFunction)),
-        ("weights", layer.constant("weights", weights.values)),
-        ("groups", str(source.shape[3] // depth)),
+        ("window", window.initializer()),
+        ("outputs", layer_outputs(layer, output, _bias(layer, channels), factors, options.fusedActivationFunction)),
+        ("weights", layer.constant("weights", pairs)),
+        ("in_offset", str(-source.zero_point)),
+        ("groups", str(groups)),
     ]
     layer.macs = output.elements * rows * columns * depth
-    for kernel in ("dot_product", "convolution"):
-        layer.kernels[kernel] = None
+    layer.require("dot_product", "convolution")
     for sample in range(output.shape[0]):
         pointers = _sample(layer, source, sample), _sample(layer, output, sample)
         layer.call("convolution", "ep_convolve", "ep_convolution", fields, *pointers)
@@ -34,16 +44,16 @@ def convolution(layer: Layer) -> None:
 def depthwise(layer: Layer) -> None:
     source, weights, output, options = _parts(layer)
     _, rows, columns, channels = weights.shape
-    geometry = window(source, output, (rows, columns), options, (options.dilationHFactor, options.dilationWFactor))
+    window = Window.of(source, output, (rows, columns), options, (options.dilationHFactor, options.dilationWFactor))
     factors = channel_factors(source, weights, output, channels)
     fields = [
-        ("window", geometry),
-        ("outputs", layer_outputs(layer, source, output, _bias(layer), factors, options.fusedActivationFunction)),
+        ("window", window.initializer()),
+        ("outputs", layer_outputs(layer, output, _bias(layer, channels), factors, options.fusedActivationFunction)),
         ("weights", layer.constant("weights", weights.values)),
+        ("in_offset", str(-source.zero_point)),
     ]
     layer.macs = output.elements * rows * columns
-    for kernel in ("dot_product", "convolution"):
-        layer.kernels[kernel] = None
+    layer.require("dot_product", "convolution")
     for sample in range(output.shape[0]):
         pointers = _sample(layer, source, sample), _sample(layer, output, sample)
         layer.call("depthwise", "ep_convolve_depthwise", "ep_depthwise", fields, *pointers)
@@ -59,28 +69,49 @@ def fully_connected(layer: Layer) -> None:
         product = np.float32(source.scale) * np.float32(weights.scale)
         factors = [float(product) / output.scale] * channels
     fields = [
-        ("outputs", layer_outputs(layer, source, output, _bias(layer), factors, options.fusedActivationFunction)),
-        ("weights", layer.constant("weights", weights.values)),
+        ("outputs", layer_outputs(layer, output, _bias(layer, channels), factors, options.fusedActivationFunction)),
+        ("weights", layer.constant("weights", interleaved(weights.values.reshape(1, channels, 1, size)))),
         ("rows", str(source.elements // size)),
         ("in_size", str(size)),
         ("out_size", str(channels)),
+        ("in_offset", str(-source.zero_point)),
     ]
     layer.macs = output.elements * size
-    for kernel in ("dot_product", "convolution"):
-        layer.kernels[kernel] = None
-    layer.call(
-        "fully_connected", "ep_connect", "ep_dense", fields, layer.pointer(source), layer.pointer(output)
-    )
+    layer.require("dot_product", "convolution")
+    layer.call("fully_connected", "ep_connect", "ep_dense", fields, layer.pointer(source), layer.pointer(output))
 
 
-def _parts(layer: Layer) -> tuple[Tensor, Tensor, Tensor, object]:
+def interleaved(weights: Array) -> Array:
+    """Return the order of weights that ``dot_product.h`` reads.
+
+    Args:
+        weights: Weights (groups, channels, runs, run size), int8. Each run is summed over contiguous activations.
+
+    Returns:
+        Weights (groups * pairs of channels * runs * 2 * run size,). A group with an odd number of channels has zeros as
+        its last channel.
+    """
+    groups, channels, runs, size = weights.shape
+    padded = np.zeros((groups, channels + channels % 2, runs, size), np.int8)
+    padded[:, :channels] = weights
+    pairs = padded.reshape(groups, -1, 2, runs, size).swapaxes(2, 3)  # (groups, pairs, runs, 2, size)
+    whole = size - size % _WORD
+    words = pairs[..., :whole].reshape(*pairs.shape[:4], -1, _WORD).swapaxes(3, 4)
+    rest = pairs[..., whole:].swapaxes(3, 4)
+    shape = *pairs.shape[:3], -1
+    return np.concatenate([words.reshape(shape), rest.reshape(shape)], -1).reshape(-1)
+
+
+def _bias(layer: Layer, channels: int) -> Array:
+    """Return the bias of each channel, int32 (channels,)."""
+    inputs = layer.step.inputs
+    stored = inputs[2] if len(inputs) > 2 else None
+    return np.zeros(channels, np.int32) if stored is None else stored.values.reshape(-1).astype(np.int32)
+
+
+def _parts(layer: Layer) -> tuple[Tensor, Tensor, Tensor, Any]:
     step = layer.step
     return step.input(0), step.input(1), step.output, step.options
-
-
-def _bias(layer: Layer) -> Tensor | None:
-    inputs = layer.step.inputs
-    return inputs[2] if len(inputs) > 2 else None
 
 
 def _sample(layer: Layer, tensor: Tensor, sample: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeprune.backends.c.layer import Layer, operator
 from edgeprune.backends.c.quantized_outputs import limits
-from edgeprune.backends.c.windows import window
+from edgeprune.backends.c.windows import Window
 
 
 @operator("AVERAGE_POOL_2D", "MAX_POOL_2D")
@@ -13,12 +13,12 @@ def pooling(layer: Layer) -> None:
     source, output = step.input(0), step.output
     low, high = limits(options.fusedActivationFunction, output, step.name)
     fields = [
-        ("window", window(source, output, (options.filterHeight, options.filterWidth), options)),
+        ("window", Window.of(source, output, (options.filterHeight, options.filterWidth), options).initializer()),
         ("low", str(low)),
         ("high", str(high)),
     ]
     function = "ep_pool_average" if step.kind == "AVERAGE_POOL_2D" else "ep_pool_max"
-    layer.kernels["convolution"] = None
+    layer.require("convolution")
     for sample in range(output.shape[0]):
         at = [
             f"{layer.pointer(tensor)} + {sample * (tensor.elements // tensor.shape[0])}" for tensor in (source, output)

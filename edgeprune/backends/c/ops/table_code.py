@@ -12,7 +12,7 @@ from edgeprune.backends.c.reference_table import reference_table
 )  # fmt: skip
 def table(layer: Layer) -> None:
     source, output = layer.step.input(0), layer.step.output
-    layer.kernels["table"] = None
+    layer.require("table")
     name = layer.constant("table", reference_table(layer.step))
     layer.statements.append(
         f"ep_look_up({name}, {source.elements}, {layer.pointer(source)}, {layer.pointer(output)});"
