@@ -30,9 +30,10 @@ static inline int32_t ep_doubling_high(int32_t a, int32_t b) {
 
 /* Returns value * multiplier / 2^31 * 2^shift. Rounds twice, as the reference kernels of TensorFlow Lite Micro do. */
 static inline int32_t ep_rescale(int32_t value, int32_t multiplier, int32_t shift) {
-  const int32_t left = shift > 0 ? shift : 0;
-  const int32_t right = shift > 0 ? 0 : -shift;
-  return ep_divide_by_power(ep_doubling_high((int32_t)((uint32_t)value << left), multiplier), right);
+  if (shift > 0) { /* a factor of at least 1 is rare */
+    return ep_doubling_high((int32_t)((uint32_t)value << shift), multiplier);
+  }
+  return ep_divide_by_power(ep_doubling_high(value, multiplier), -shift);
 }
 
 /* Returns value limited to the range from low to high. */
