@@ -13,11 +13,22 @@ from edgeprune.backends.c.memory_planner import MemoryPlan, plan_memory
 from edgeprune.errors import ModelError
 
 _KERNELS = Path(__file__).parent / "kernels"
-_ORDER = (
-    "fixed_point", "dot_product", "convolution", "depthwise", "fully_connected", "arithmetic", "pooling", "table",
-    "movement", "softmax",
-)  # fmt: skip
-"""Kernel files in an order in which each uses only earlier ones."""
+_NEEDS: dict[str, tuple[str, ...]] = {
+    "fixed_point": (),
+    "window": (),
+    "outputs": ("fixed_point",),
+    "packed_bytes": (),
+    "dot_product": ("outputs", "packed_bytes"),
+    "convolution": ("window", "dot_product"),
+    "depthwise": ("window", "outputs", "packed_bytes"),
+    "fully_connected": ("dot_product",),
+    "arithmetic": ("fixed_point",),
+    "pooling": ("fixed_point", "window"),
+    "table": (),
+    "movement": (),
+    "softmax": ("fixed_point",),
+}
+"""Kernel files, each with the earlier ones that it uses."""
 
 
 @dataclass(frozen=True)
@@ -166,13 +177,18 @@ def _weights_source(constants: Sequence[Constant]) -> str:
 
 
 def _kernel_files(layers: Sequence[Layer]) -> dict[str, str]:
-    names = {"fixed_point", *(name for layer in layers for name in layer.kernels)}
-    used = [name for name in _ORDER if name in names]
-    headers = [(_KERNELS / f"{name}.h").read_text(encoding="utf-8") for name in used if name != "dot_product"]
-    private = [(_KERNELS / "dot_product.h").read_text(encoding="utf-8")] if "dot_product" in used else []
-    sources = [path.read_text(encoding="utf-8") for name in used if (path := _KERNELS / f"{name}.c").exists()]
-    header = ["/* Kernels of EdgePrune. */", "#ifndef EP_KERNELS_H", "#define EP_KERNELS_H", "", *headers, "#endif", ""]
+    names = {name for layer in layers for name in layer.kernels}
+    for name in reversed(_NEEDS):
+        if name in names:
+            names.update(_NEEDS[name])
+    used = [name for name in _NEEDS if name in names]
+    headers, sources = (
+        [path.read_text(encoding="utf-8") for name in used if (path := _KERNELS / f"{name}.{suffix}").exists()]
+        for suffix in ("h", "c")
+    )
+    start = (_KERNELS / "prelude.h").read_text(encoding="utf-8")
+    header = ["/* Kernels of EdgePrune. */", "#ifndef EP_KERNELS_H", "#define EP_KERNELS_H", "", start, *headers, "#endif", ""]
     return {
         "kernels.h": "\n".join(header),
-        "kernels.c": "\n".join(["/* Kernels of EdgePrune. */", '#include "kernels.h"', "", *private, *sources]),
+        "kernels.c": "\n".join(["/* Kernels of EdgePrune. */", '#include "kernels.h"', "", *sources]),
     }

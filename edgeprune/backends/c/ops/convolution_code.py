@@ -34,7 +34,6 @@ def convolution(layer: Layer) -> None:
         ("groups", str(groups)),
     ]
     layer.macs = output.elements * rows * columns * depth
-    layer.require("dot_product", "convolution")
     for sample in range(output.shape[0]):
         pointers = _sample(layer, source, sample), _sample(layer, output, sample)
         layer.call("convolution", "ep_convolve", "ep_convolution", fields, *pointers)
@@ -53,7 +52,6 @@ def depthwise(layer: Layer) -> None:
         ("in_offset", str(-source.zero_point)),
     ]
     layer.macs = output.elements * rows * columns
-    layer.require("dot_product", "convolution")
     for sample in range(output.shape[0]):
         pointers = _sample(layer, source, sample), _sample(layer, output, sample)
         layer.call("depthwise", "ep_convolve_depthwise", "ep_depthwise", fields, *pointers)
@@ -77,7 +75,6 @@ def fully_connected(layer: Layer) -> None:
         ("in_offset", str(-source.zero_point)),
     ]
     layer.macs = output.elements * size
-    layer.require("dot_product", "convolution")
     layer.call("fully_connected", "ep_connect", "ep_dense", fields, layer.pointer(source), layer.pointer(output))
 
 

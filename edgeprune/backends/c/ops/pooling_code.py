@@ -18,7 +18,6 @@ def pooling(layer: Layer) -> None:
         ("high", str(high)),
     ]
     function = "ep_pool_average" if step.kind == "AVERAGE_POOL_2D" else "ep_pool_max"
-    layer.require("convolution")
     for sample in range(output.shape[0]):
         at = [
             f"{layer.pointer(tensor)} + {sample * (tensor.elements // tensor.shape[0])}" for tensor in (source, output)

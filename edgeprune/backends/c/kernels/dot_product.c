@@ -13,38 +13,6 @@ typedef struct {
   int32_t offset; /* that is added to activations */
 } ep_patch;
 
-#if EP_DSP
-/* Returns four bytes as one word, from any address. */
-static inline uint32_t ep_word(const int8_t *bytes) {
-  uint32_t word;
-  memcpy(&word, bytes, sizeof word);
-  return word;
-}
-
-/* Returns the bytes 0 and 2 of a word as halfwords, plus those of offsets. */
-static inline int16x2_t ep_even(int16x2_t offsets, uint32_t word) { return __sxtab16(offsets, (int8x4_t)word); }
-
-/* Returns the bytes 1 and 3 of a word as halfwords, plus those of offsets. Compilers do not join rotation and extension. */
-static inline int16x2_t ep_odd(int16x2_t offsets, uint32_t word) {
-  int16x2_t result;
-  __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(result) : "r"(offsets), "r"(word));
-  return result;
-}
-
-/* Returns the bytes 1 and 3 of a word as halfwords. */
-static inline int16x2_t ep_odd_plain(uint32_t word) {
-  int16x2_t result;
-  __asm__("sxtb16 %0, %1, ror #8" : "=r"(result) : "r"(word));
-  return result;
-}
-#endif
-
-/* Returns the output of channel for its sum. */
-static inline int8_t ep_output(const ep_outputs *outputs, int32_t channel, int32_t sum) {
-  const int32_t scaled = ep_rescale(sum, outputs->multipliers[channel], outputs->shifts[channel]);
-  return (int8_t)ep_clamp(scaled + outputs->out_offset, outputs->low, outputs->high);
-}
-
 /* Computes the channels from first to end of two pixels, two at a time. The second pixel is written to next. */
 static EP_NOINLINE void ep_two_pixels(const ep_patch *patch, const ep_outputs *outputs, const int8_t *in,
                                       const int8_t *weights, int32_t first, int32_t end, int8_t *out, int8_t *next) {
