@@ -10,6 +10,7 @@ from edgeprune.tflite.conversion.layout_views import LayoutView, identity
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
+from edgeprune.tflite.conversion.ops.view_operators import elementwise
 from edgeprune.tflite.conversion.tflite_graph import Array, Tensor
 from edgeprune.tflite.tflite_schema import schema
 
@@ -33,12 +34,12 @@ def gemm(node: Node, low: Lowering) -> None:
         bias = None
         result = _product(low, left, right)
         if alpha != 1:
-            result = _elementwise(low, "MUL", result, LayoutView.of(low.constant("alpha", np.array(alpha))))
+            result = elementwise(low, "MUL", result, float(alpha))
     if node.input(2) and bias is None:
         term = low.view(node.inputs[2])
         if beta != 1:
-            term = _elementwise(low, "MUL", term, LayoutView.of(low.constant("beta", np.array(beta))))
-        result = _elementwise(low, "ADD", result, term)
+            term = elementwise(low, "MUL", term, float(beta))
+        result = elementwise(low, "ADD", result, term)
     low.write(node.outputs[0], result)
 
 
@@ -142,10 +143,3 @@ def _matrices(low: Lowering, view: LayoutView) -> tuple[Tensor, bool]:
     if stored[0] != sorted(stored[0]) and (stored[1] == sorted(stored[1]) or stored[1][-1:] == [len(view.factors) - 1]):
         return low.arranged(view, swapped), True
     return low.arranged(view, straight), False
-
-
-def _elementwise(low: Lowering, code: str, left: LayoutView, right: LayoutView) -> LayoutView:
-    options = {"ADD": schema.AddOptionsT, "MUL": schema.MulOptionsT}[code]
-    tensors, view = low.aligned([left, right])
-    shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
-    return view.over(low.emit(code, tensors, shape, options()))
