@@ -20,7 +20,7 @@ from edgeprune import extras, files
 from edgeprune.errors import ModelError
 from edgeprune.export.output_capture import captured, logged
 from edgeprune.model.splits import Split
-from edgeprune.operator_facts.tflite_operators import TFLITE
+from edgeprune.operator_facts.tflite_operators import MOST_CONCATENATED, TFLITE
 from edgeprune.progress import SILENT, Progress
 from edgeprune.quantize.calibration_samples import Array, CalibrationSamples
 from edgeprune.quantize.float_outputs import OutputOperator, float_steps
@@ -41,7 +41,6 @@ logger = logging.getLogger(__name__)
 
 _QUANTIZER_NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}
 _FLOAT32 = schema.TensorType.FLOAT32
-_MOST_CONCATENATED = 10
 
 
 class FloatFile(Protocol):
@@ -161,11 +160,11 @@ def _check(model: schema.ModelT, inputs: Sequence[Port], path: Path) -> None:
                 f"{path}: node {_name(graph, op)} ({name}) has no int8 or float kernel in TFLite Micro; supported are "
                 f"{', '.join(sorted(TFLITE.names(lambda facts: facts.int8)))}"
             )
-        if name == "CONCATENATION" and len(op.inputs) > _MOST_CONCATENATED:
+        if name == "CONCATENATION" and len(op.inputs) > MOST_CONCATENATED:
             raise ModelError(
                 f"{path}: node {_name(graph, op)} ({name}) has {len(op.inputs)} inputs, but TFLite Micro supports at "
                 "most "
-                f"{_MOST_CONCATENATED}: concatenate in several steps"
+                f"{MOST_CONCATENATED}: concatenate in several steps"
             )
 
 

@@ -1,4 +1,4 @@
-"""Networks of torch through ONNX to TFLite: float files equal torch, and int8 files are close on LiteRT and on Micro."""
+"""Networks of torch through ONNX to TFLite: float files equal torch, and int8 files are close on both runtimes."""
 
 from __future__ import annotations
 

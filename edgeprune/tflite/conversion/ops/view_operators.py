@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeprune.operator_facts.tflite_operators import MOST_CONCATENATED
 from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.tflite_graph import Array, Tensor
@@ -15,8 +16,6 @@ from edgeprune.tflite.conversion.tflite_writer import tensor_type
 from edgeprune.tflite.tflite_schema import schema
 
 _COMPARISONS = ("EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL")
-_MOST_CONCATENATED = 10
-"""Largest number of inputs of CONCATENATION in TensorFlow Lite Micro."""
 
 
 def constant(low: Lowering, part: str, values: Array) -> LayoutView:
@@ -100,10 +99,10 @@ def concatenated(low: Lowering, views: Sequence[LayoutView], axis: int) -> Layou
 
     More parts than TensorFlow Lite Micro supports are joined in several steps.
     """
-    while len(views) > _MOST_CONCATENATED:
+    while len(views) > MOST_CONCATENATED:
         views = [
-            concatenated(low, views[start : start + _MOST_CONCATENATED], axis)
-            for start in range(0, len(views), _MOST_CONCATENATED)
+            concatenated(low, views[start : start + MOST_CONCATENATED], axis)
+            for start in range(0, len(views), MOST_CONCATENATED)
         ]
     if len(views) == 1:
         return views[0]
