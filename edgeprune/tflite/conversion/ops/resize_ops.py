@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from edgeprune.tflite.conversion.lowering import Lowering
-from edgeprune.tflite.conversion.nhwc import stored_image, stored_shape, write_image
+from edgeprune.tflite.conversion.nhwc import stored_image, write_image
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
 from edgeprune.tflite.conversion.tflite_graph import Array, Tensor
+from edgeprune.tflite.conversion.volumes import RANK, along_depth, planes, volume
 from edgeprune.tflite.tflite_schema import schema
 
 
@@ -45,33 +46,46 @@ def resize(node: Node, low: Lowering) -> None:
     mode, name = node.get("mode", "nearest"), node.get("coordinate_transformation_mode", "half_pixel")
     if name not in _MODES:
         raise node.unsupported(f"coordinate_transformation_mode '{name}'", f"one of {', '.join(_MODES)}")
-    x = stored_image(node, low, node.inputs[0])
-    output_shape = stored_shape(node, low)
-    if (output_shape[0], output_shape[3]) != (x.shape[0], x.shape[3]):
-        raise node.unsupported("another batch or number of channels in its output", "over height and width alone")
     if node.get("antialias", 0):
         raise node.unsupported("antialias 1", "0")
-    counts = list(zip(x.shape[1:3], output_shape[1:3], _scales(node, low, x, output_shape), strict=True))
-    positions = [_positions(name, size, out, scale) for size, out, scale in counts]
-    if mode == "nearest":
-        y = _nearest(node, low, x, output_shape, positions)
-    elif mode == "linear":
-        y = _linear(node, low, x, output_shape, positions)
-    else:
+    if mode not in ("nearest", "linear"):
         raise node.unsupported(f"mode '{mode}'", "nearest or linear")
-    write_image(node, low, y)
+    view = low.view(node.inputs[0])
+    outs = low.source.shapes[node.outputs[0]]
+    if outs[:2] != view.shape[:2]:
+        raise node.unsupported("another batch or number of channels in its output", "over spatial dimensions alone")
+    positions = [
+        _positions(name, size, out, scale)
+        for size, out, scale in zip(view.shape[2:], outs[2:], _scales(node, low, view.shape, outs), strict=True)
+    ]
+    if view.rank < RANK:
+        x = stored_image(node, low, node.inputs[0])
+        write_image(node, low, _resized(node, low, x, [np.zeros(1), *positions][-2:]))
+        return
+    if outs[3:] != view.shape[3:]:
+        y = _resized(node, low, planes(low, view), positions[1:])
+        view = volume(low, y, view.shape[0], (view.shape[2], *outs[3:]))
+    if outs[2] != view.shape[2]:
+        y = _resized(node, low, along_depth(low, view), [positions[0], np.arange(outs[3] * outs[4], dtype=float)])
+        view = volume(low, y, view.shape[0], outs[2:])
+    low.write(node.outputs[0], view)
 
 
-def _scales(node: Node, low: Lowering, x: Tensor, output_shape: tuple[int, ...]) -> list[float]:
-    """Return the scales of height and width, from the input ``scales`` or from the sizes."""
+def _resized(node: Node, low: Lowering, x: Tensor, positions: list[Array]) -> Tensor:
+    output_shape = (x.shape[0], *(len(position) for position in positions), x.shape[3])
+    resize_image = _nearest if node.get("mode", "nearest") == "nearest" else _linear
+    return resize_image(node, low, x, output_shape, positions)
+
+
+def _scales(node: Node, low: Lowering, shape: Sequence[int], output_shape: Sequence[int]) -> list[float]:
+    """Return the scales of spatial dimensions, from the input ``scales`` or from the sizes."""
     stated_scales = low.array(node.input(2)) if node.input(2) else None
     if stated_scales is None or stated_scales.size == 0:
-        return [out / size for size, out in zip(x.shape[1:3], output_shape[1:3], strict=True)]
-    axes = node.get("axes", list(range(len(low.source.shapes[node.inputs[0]]))))
-    scales = [1.0] * len(low.source.shapes[node.inputs[0]])
-    for axis, scale in zip(axes, stated_scales, strict=True):
+        return [out / size for size, out in zip(shape[2:], output_shape[2:], strict=True)]
+    scales = [1.0] * len(shape)
+    for axis, scale in zip(node.get("axes", range(len(shape))), stated_scales, strict=True):
         scales[axis] = float(scale)
-    return scales[2:] if len(scales) == 4 else [1.0, scales[2]]
+    return scales[2:]
 
 
 def _nearest(node: Node, low: Lowering, x: Tensor, output_shape: tuple[int, ...], positions: list[Array]) -> Tensor:
