@@ -107,6 +107,7 @@ def _graph(proto: ModelProto) -> OnnxGraph:
         dtypes=dtypes,
         inputs=[value.name for value in proto.graph.input if value.name not in constants],
         outputs=[value.name for value in proto.graph.output],
+        opset=_opset(proto),
     )
 
 

@@ -60,6 +60,16 @@ def along_one_axis_of_a_volume(make: Maker) -> Example:
     return make.model("Conv", [x], [weights, make.values(4)], pads=2 * pads)
 
 
+@example("Conv")
+def by_computed_weights(make: Maker) -> Example:
+    draw, rank = make.draw, make.draw.size(1, 2)
+    groups, inner, outer = draw.size(1, 3), draw.size(1, 3), draw.size(1, 3)
+    x = (make.signal, make.image)[rank - 1](groups * inner)
+    weights = make.values(groups * outer, inner, *(draw.size(1, 3) for _ in range(rank)))
+    inputs = draw.one_of([x, weights], [x, weights, make.values(groups * outer)])
+    return make.model("Conv", inputs, group=groups, strides=[draw.size(1, 2)] * rank, **_padding(make, rank, 1))
+
+
 @example("ConvTranspose")
 def transposed_convolution(make: Maker) -> Example:
     draw = make.draw

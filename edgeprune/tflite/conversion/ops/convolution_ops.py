@@ -12,6 +12,7 @@ from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.nhwc import as_image, padded_shape, pads_of, stored_image, window_axes, write_image
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
+from edgeprune.tflite.conversion.ops.dynamic_convolution import convolved_by_computed
 from edgeprune.tflite.conversion.ops.view_operators import elementwise
 from edgeprune.tflite.conversion.tflite_graph import Array, Tensor
 from edgeprune.tflite.conversion.volumes import RANK, along_depth, depth_taps, planes, stacked, volume, whole
@@ -21,14 +22,30 @@ from edgeprune.tflite.tflite_schema import schema
 
 @lowering("Conv", layout="channels_last")
 def convolution(node: Node, low: Lowering) -> None:
+    groups = node.get("group", 1)
+    is_volume = len(low.source.shapes[node.inputs[1]]) == RANK
+    if not is_volume and any(name and low.array(name) is None for name in node.inputs[1:]):
+        low.write(node.outputs[0], _by_computed_weights(node, low))
+        return
     kernel = constant_weights(node, low)
-    bias, groups = constant_bias(node, low, len(kernel)), node.get("group", 1)
-    if kernel.ndim == RANK:
+    bias = constant_bias(node, low, len(kernel))
+    if is_volume:
         low.write(node.outputs[0], _of_volume(node, low, kernel, bias))
         return
     x = stored_image(node, low, node.inputs[0])
     axes = window_axes(node, low, kernel.shape[2:])
     write_image(node, low, _convolved(low, x, kernel.reshape(as_image(kernel.shape)), bias, (axes, groups)))
+
+
+def _by_computed_weights(node: Node, low: Lowering) -> LayoutView:
+    """Convolve a signal or an image by computed weights, or with a computed bias."""
+    weights = low.view(node.inputs[1])
+    axes = window_axes(node, low, weights.shape[2:])
+    x = stored_image(node, low, node.inputs[0])
+    image = convolved_by_computed(low, x, weights, axes, node.get("group", 1))
+    if node.input(2):
+        image = elementwise(low, "ADD", image, low.view(node.inputs[2]))
+    return low.reshaped(image.transposed((0, 3, 1, 2)), low.source.shapes[node.outputs[0]])
 
 
 def _convolved(
