@@ -205,7 +205,8 @@ def _ranges(
                 f"activation {name} must be finite on calibration samples, but ranges from {low} to {high}: check for "
                 "weights that are too large"
             )
-        ranges[name] = {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
+        # Of rank 0, which ai-edge-quantizer extends to the rank of any constant that shares the range.
+        ranges[name] = {"min": np.array(low, np.float32), "max": np.array(high, np.float32)}
     return ranges
 
 
@@ -254,7 +255,7 @@ def _joins(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) -> l
     ]
     names = {index: tensor_name(graph, index) for index in range(len(graph.tensors))}
     magnitudes = {
-        index: float(max(abs(ranges[name][end][0]) for end in ("min", "max")))
+        index: float(max(np.abs(ranges[name][end]).item() for end in ("min", "max")))
         for index, name in names.items()
         if name in ranges
     }
