@@ -24,6 +24,7 @@ from edgeprune.operator_facts.tflite_operators import MOST_CONCATENATED, TFLITE
 from edgeprune.progress import SILENT, Progress
 from edgeprune.quantize.calibration_samples import Array, CalibrationSamples
 from edgeprune.quantize.float_outputs import OutputOperator, float_steps
+from edgeprune.tflite.attention_masks import bound_masks, find_masks
 from edgeprune.tflite.tflite_file import (
     Port,
     input_ports,
@@ -173,6 +174,8 @@ def _ranges(
 ) -> dict[str, dict[str, Array]]:
     """Measure the smallest and largest value of every activation by name, in the format of ai-edge-quantizer.
 
+    Constant masks of attention in ``model`` are bounded, see ``attention_masks``.
+
     The calibrator of ai-edge-quantizer is slower, and prints a progress bar on stderr.
     """
     from ai_edge_litert.interpreter import Interpreter
@@ -184,6 +187,7 @@ def _ranges(
         if tensor.type == _FLOAT32 and model.buffers[tensor.buffer].data is None
     ]
     lowest, highest = np.full(len(activations), np.inf), np.full(len(activations), -np.inf)
+    masks = find_masks(model)
     with captured(2), logged(logger):  # it prints its delegate and a warning about the memory of all activations
         interpreter = Interpreter(str(path), experimental_preserve_all_tensors=True)
         interpreter.allocate_tensors()
@@ -194,9 +198,15 @@ def _ranges(
             values = [interpreter.get_tensor(index) for index in activations]
             lowest = np.minimum(lowest, [value.min() for value in values])
             highest = np.maximum(highest, [value.max() for value in values])
+            for mask in masks:
+                mask.observe(interpreter.get_tensor(mask.sums[-1]))
             progress.advance()
     except (RuntimeError, ValueError) as problem:
         raise ModelError(f"calibration of {path} failed on LiteRT: {problem}") from problem
+    ends = bound_masks(
+        model, masks, dict(zip(activations, lowest, strict=True)), dict(zip(activations, highest, strict=True))
+    )
+    lowest = np.array([ends.get(index, low) for index, low in zip(activations, lowest, strict=True)])
     ranges = {}
     for index, low, high in zip(activations, lowest, highest, strict=True):
         name = graph.tensors[index].name.decode()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgeprune.operator_facts.onnx_operators import ONNX
+from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
-from edgeprune.tflite.conversion.ops.view_operators import elementwise
+from edgeprune.tflite.conversion.ops.view_operators import constant, elementwise
 
 _UNARY = {
     "Abs": "ABS",
@@ -78,7 +81,30 @@ def is_nan(node: Node, low: Lowering) -> None:
 
 @lowering("Where", layout="any")
 def where(node: Node, low: Lowering) -> None:
-    low.write(node.outputs[0], elementwise(low, "SELECT_V2", *(low.view(name) for name in node.inputs)))
+    """Lower Where. A constant condition that masks a computed value by constants becomes a factor and a term.
+
+    Unlike a selection, both can be quantized. Values that are masked must be finite.
+    """
+    condition = low.array(node.inputs[0])
+    masked = [index for index in (1, 2) if low.array(node.inputs[index]) is not None]
+    if condition is None or len(masked) != 1 or low.source.dtypes[node.outputs[0]] != np.float32:
+        low.write(node.outputs[0], elementwise(low, "SELECT_V2", *(low.view(name) for name in node.inputs)))
+        return
+    fill = low.array(node.inputs[masked[0]])
+    assert fill is not None
+    is_masked = condition if masked[0] == 1 else ~condition
+    result = low.view(node.inputs[3 - masked[0]])
+    if not np.isinf(fill).all():  # the sum with an infinite value is this value
+        result = elementwise(low, "MUL", result, constant(low, "factor", (~is_masked).astype(np.float32)))
+    if fill.any():
+        term = np.where(is_masked, fill, np.float32(0))
+        result = elementwise(low, "ADD", result, constant(low, "term", term))
+    shape = low.source.shapes[node.outputs[0]]
+    low.write(node.outputs[0], result if result.shape == shape else _expanded(low, result, shape))
+
+
+def _expanded(low: Lowering, view: LayoutView, shape: tuple[int, ...]) -> LayoutView:
+    return elementwise(low, "ADD", view, constant(low, "zeros", np.zeros(shape, np.float32)))
 
 
 def _power(node: Node, low: Lowering, exponent: float) -> None:
