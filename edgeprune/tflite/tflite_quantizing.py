@@ -25,6 +25,7 @@ from edgeprune.progress import SILENT, Progress
 from edgeprune.quantize.calibration_samples import Array, CalibrationSamples
 from edgeprune.quantize.float_outputs import OutputOperator, float_steps
 from edgeprune.tflite.attention_masks import bound_masks, find_masks
+from edgeprune.tflite.float_positions import position_operators
 from edgeprune.tflite.tflite_file import (
     Port,
     input_ports,
@@ -234,9 +235,10 @@ def _quantized(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) 
         for name in (*integer, "INPUT", *(() if joins else ("OUTPUT",))):
             operation = qtyping.TFLOperationName(_QUANTIZER_NAMES.get(name, name))
             recipe.add_static_config(".*", operation, activation_num_bits=8, weight_num_bits=8)
-        for join in joins:
-            operation = qtyping.TFLOperationName(operator_name(model, join))
-            scope = "".join(f"{tensor_name(graph, index)};" for index in join.outputs)
+        for op in [*joins, *position_operators(model)]:
+            name = operator_name(model, op)
+            operation = qtyping.TFLOperationName(_QUANTIZER_NAMES.get(name, name))
+            scope = "".join(f"{tensor_name(graph, index)};" for index in op.outputs)
             recipe.add_quantization_config(
                 f"^{re.escape(scope)}$", operation, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
             )
