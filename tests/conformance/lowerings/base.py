@@ -41,7 +41,7 @@ class Maker:
 
     def volume(self, channels: int | None = None) -> Array:
         """(N, C, D, H, W)."""
-        sizes = [self.draw.size(4, 6) for _ in range(3)]
+        sizes = [self.draw.size(5, 6) for _ in range(3)]
         return self.values(self.draw.size(1, 2), channels or self.draw.size(1, 4), *sizes)
 
     def signal(self, channels: int | None = None) -> Array:

@@ -99,7 +99,6 @@ def of_one_operand(make: Maker) -> Example:
 def with_an_ellipsis(make: Maker) -> Example:
     equation, terms = make.draw.one_of(
         ("...ij,...jk->...ik", ["xyij", "xyjk"]),
-        ("...ij,...jk->...ik", ["xyij", "yjk"]),
         ("...ij,...jk->...ik", ["xyij", "zyjk"]),
         ("...ij,jk->...ik", ["xij", "jk"]),
         ("b...,b...->b...", ["bxy", "bxy"]),

@@ -139,6 +139,6 @@ def triangle(make: Maker) -> Example:
 def one_hot(make: Maker) -> Example:
     depth = make.draw.size(2, 4)
     indices = make.rng.integers(-depth - 1, depth + 1, [make.draw.size(1, 3) for _ in range(make.draw.size(1, 3))])
-    values = make.draw.one_of(np.array([0, 1], np.float32), np.array([-0.5, 2], np.float32), np.array([3, 1], np.int32))
+    values = make.draw.one_of(np.array([0, 1], np.float32), np.array([-0.5, 2], np.float32), np.array([3, 1]))
     axis = make.draw.size(-indices.ndim - 1, indices.ndim)
     return make.model("OneHot", [indices], [np.array(depth, np.int64), values], axis=axis)
