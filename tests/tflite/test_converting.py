@@ -228,7 +228,7 @@ def _data_dependent() -> onnx.ModelProto:
 
 
 def _computed_weights() -> onnx.ModelProto:
-    return model(helper.make_node("Conv", ["x", "x"], ["y"], "/a/Conv"), shape=(1, 1, 8, 8))
+    return model(helper.make_node("ConvTranspose", ["x", "x"], ["y"], "/a/ConvTranspose"), shape=(1, 1, 8, 8))
 
 
 def _wrong_shapes() -> onnx.ModelProto:
@@ -301,7 +301,7 @@ def _large(name: str, values: list[int]) -> onnx.ModelProto:
         (_indices, "^'i' "),
         (_cubic, r"node /up/Resize \(Resize\) of module up .*mode 'cubic'.*nearest or linear"),
         (_data_dependent, r"node /a/Reshape \(Reshape\) of module a: .*'y'"),
-        (_computed_weights, r"/a/Conv.*weights.*constant"),
+        (_computed_weights, r"/a/ConvTranspose.*weights.*constant"),
         (_wrong_shapes, "valid ONNX model"),
         (_enormous_constant, r"/fill.*constant of shape \(1048576, 1048576\)"),
         (lambda: model(relu(), dtype=TensorProto.DOUBLE), "input: 'x' .*float64.*float32"),

@@ -85,6 +85,9 @@ def elements(make: Maker) -> Example:
     indices = np.take(indices, np.arange(shape[axis]), axis) - make.draw.one_of(0, data.shape[axis])
     if reduction is not None:
         indices = np.zeros_like(indices)
+    if make.draw.one_of(True, False) and reduction in (None, "add"):
+        updates = make.values(*shape)
+        return make.model("ScatterElements", [data, indices, updates], opset=18, axis=axis, reduction=reduction)
     return make.model(
         "ScatterElements", [data], [indices, make.values(*shape)], opset=18, axis=axis, reduction=reduction
     )

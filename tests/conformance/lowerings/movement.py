@@ -124,7 +124,7 @@ def largest(make: Maker) -> Example:
     x = make.tensor()
     axis = make.draw.size(-x.ndim, x.ndim - 1)
     count = make.draw.size(1, x.shape[axis])
-    return make.model("TopK", [x], [np.array([count], np.int64)], outputs=2, axis=axis)
+    return make.model("TopK", [x], [np.array([count], np.int64)], outputs=2, axis=axis, largest=make.draw.size(0, 1))
 
 
 @example("Trilu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -32,7 +33,7 @@ def gather_nd(node: Node, low: Lowering) -> None:
     if indices is not None:
         rows = (flat_rows(indices, outer[batch:]) + starts).reshape(-1)
     else:
-        wrapped = _wrapped(low, low.view(node.inputs[1]), np.array(outer[batch:], np.int32))
+        wrapped = wrapped_indices(low, low.view(node.inputs[1]), np.array(outer[batch:], np.int32))
         steps = constant(low, "strides", strides(outer[batch:]).astype(np.int32))
         products = elementwise(low, "MUL", wrapped, steps)
         flat = low.reshaped(reduced(low, "SUM", products, [products.rank - 1]), shape[:-1])
@@ -56,16 +57,20 @@ def gather_elements(node: Node, low: Lowering) -> None:
     if indices is not None:
         elements = rows_of_elements(indices, axis, data.shape).reshape(-1)
     else:
-        starts = rows_of_elements(np.zeros(shape, np.int64), axis, data.shape)
-        wrapped = _wrapped(low, low.view(node.inputs[1]), np.array(data.shape[axis], np.int32))
-        step = int(strides(data.shape)[axis])
-        flat = wrapped if step == 1 else elementwise(low, "MUL", wrapped, step)
-        elements = _flat(low, _shifted(low, flat, starts))
+        elements = _flat(low, computed_elements(low, low.view(node.inputs[1]), axis, data.shape))
     selected = gathered(low, low.reshaped(data, (prod(data.shape),)), 0, elements)
     low.write(node.outputs[0], low.reshaped(selected, shape))
 
 
-def _wrapped(low: Lowering, indices: LayoutView, sizes: Array) -> LayoutView:
+def computed_elements(low: Lowering, indices: LayoutView, axis: int, sizes: Sequence[int]) -> LayoutView:
+    """Compute the positions in a flat tensor of ``sizes`` of the elements that ``indices`` along ``axis`` select."""
+    starts = rows_of_elements(np.zeros(indices.shape, np.int64), axis, sizes)
+    wrapped = wrapped_indices(low, indices, np.array(sizes[axis], np.int32))
+    step = int(strides(sizes)[axis])
+    return _shifted(low, wrapped if step == 1 else elementwise(low, "MUL", wrapped, step), starts)
+
+
+def wrapped_indices(low: Lowering, indices: LayoutView, sizes: Array) -> LayoutView:
     """Add ``sizes`` to negative indices."""
     indices = converted(low, indices, _INT32)
     negative = converted(low, elementwise(low, "LESS", indices, 0), _INT32)

@@ -10,11 +10,10 @@ from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
+from edgeprune.tflite.conversion.ops.indexing_ops import computed_elements, wrapped_indices
 from edgeprune.tflite.conversion.ops.row_indices import flat_rows, positions_along, rows_of_elements
 from edgeprune.tflite.conversion.ops.view_operators import (
     concatenated,
-    constant,
-    converted,
     elementwise,
     gathered,
     sliced,
@@ -33,7 +32,8 @@ def scatter_nd(node: Node, low: Lowering) -> None:
     shape = low.source.shapes[node.inputs[1]]
     outer = data.shape[: shape[-1]]
     if indices is None:
-        low.write(node.outputs[0], _by_computed_indices(node, low, data, updates))
+        positions = wrapped_indices(low, low.view(node.inputs[1]), np.array(outer, np.int32))
+        low.write(node.outputs[0], _by_computed_indices(node, low, (data, updates), positions))
         return
     width = data.shape[shape[-1] :]
     rows, new_rows = low.reshaped(data, (prod(outer), *width)), low.reshaped(updates, (prod(shape[:-1]), *width))
@@ -46,9 +46,14 @@ def scatter_elements(node: Node, low: Lowering) -> None:
     """Lower ScatterElements: along one dimension if all its lines have the same indices, or else by single elements."""
     data, updates = low.view(node.inputs[0]), low.view(node.inputs[2])
     indices = low.array(node.inputs[1])
-    if indices is None:
-        raise node.unsupported("indices that are computed", "constant")
     axis = node.get("axis", 0) % data.rank
+    if indices is None:
+        elements_view = computed_elements(low, low.view(node.inputs[1]), axis, data.shape)
+        count = prod(updates.shape)
+        flat = (low.reshaped(data, (prod(data.shape),)), low.reshaped(updates, (count,)))
+        result = _by_computed_indices(node, low, flat, low.reshaped(elements_view, (count, 1)))
+        low.write(node.outputs[0], low.reshaped(result, data.shape))
+        return
     positions = positions_along(indices, axis, data.shape)
     if positions is not None:
         result = _scattered(node, low, (data, updates), axis, positions)
@@ -100,20 +105,19 @@ def _replaced(low: Lowering, data: LayoutView, updates: LayoutView, axis: int, p
     return concatenated(low, parts, axis)
 
 
-def _by_computed_indices(node: Node, low: Lowering, data: LayoutView, updates: LayoutView) -> LayoutView:
-    """Scatter updates and a mask to zeros, and select by the mask."""
-    if node.get("reduction", "none") not in ("none", "add"):
-        raise node.unsupported(f"reduction '{node.get('reduction')}' and computed indices", "none or add")
-    view = low.view(node.inputs[1])
-    indices = converted(low, view, np.dtype(np.int32))
-    sizes = constant(low, "sizes", np.array(data.shape[: view.shape[-1]], np.int32))
-    negative = converted(low, elementwise(low, "LESS", indices, 0), np.dtype(np.int32))
-    indices = elementwise(low, "ADD", indices, elementwise(low, "MUL", negative, sizes))
-    stored = low.arranged(indices, range(view.rank))
+def _by_computed_indices(
+    node: Node, low: Lowering, operands: tuple[LayoutView, LayoutView], indices: LayoutView
+) -> LayoutView:
+    """Scatter updates and a mask to zeros, and select by the mask. ``indices`` are not negative."""
+    data, updates = operands
+    reduction = node.get("reduction", "none")
+    if reduction not in ("none", "add"):
+        raise node.unsupported(f"reduction '{reduction}' and computed indices", "none or add")
+    stored = low.arranged(indices, range(indices.rank))
     shape = low.constant("shape", np.array(data.shape, np.int32))
     spread = low.arranged(updates, range(updates.rank))
     new = LayoutView.of(low.emit("SCATTER_ND", [stored, spread, shape], data.shape, dtype=spread.dtype))
-    if node.get("reduction", "none") == "add":
+    if reduction == "add":
         return elementwise(low, "ADD", data, new)
     ones = low.constant("ones", np.ones(updates.shape, np.float32))
     mask = LayoutView.of(low.emit("SCATTER_ND", [stored, ones, shape], data.shape, dtype=ones.dtype))

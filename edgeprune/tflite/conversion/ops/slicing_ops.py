@@ -10,7 +10,7 @@ from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
-from edgeprune.tflite.conversion.ops.view_operators import concatenated, gathered, parted, sliced
+from edgeprune.tflite.conversion.ops.view_operators import concatenated, elementwise, gathered, parted, sliced
 from edgeprune.tflite.conversion.tflite_graph import Array, Tensor
 from edgeprune.tflite.tflite_schema import schema
 
@@ -65,41 +65,45 @@ def gather(node: Node, low: Lowering) -> None:
 
 @lowering("Expand", layout="any")
 def expand(node: Node, low: Lowering) -> None:
+    """Lower Expand to gathers of the only element, because TFLite's BROADCAST_TO cannot be quantized."""
     shape = low.source.shapes[node.outputs[0]]
     view = low.view(node.inputs[0])
-    x, order = low.with_onnx_dims(low.reshaped(view, (1,) * (len(shape) - view.rank) + view.shape))
-    stored = [shape[dim] for dim in order]
-    sizes = low.constant("shape", np.array(stored, np.int32))
-    low.write(node.outputs[0], LayoutView.of(low.emit("BROADCAST_TO", [x, sizes], stored), order))
+    result = low.reshaped(view, (1,) * (len(shape) - view.rank) + view.shape)
+    for axis, (size, out) in enumerate(zip(result.shape, shape, strict=True)):
+        if size != out:
+            result = gathered(low, result, axis, np.zeros(out, np.int32))
+    low.write(node.outputs[0], result)
 
 
 @lowering("Tile", layout="any")
 def tile(node: Node, low: Lowering) -> None:
+    """Lower Tile to gathers, because TFLite Micro has no TILE."""
     repeats = _numbers(node, low, 1)
     assert repeats is not None, "Tile has two inputs"
-    x, order = low.with_onnx_dims(low.view(node.inputs[0]))
-    multiples = low.constant("multiples", np.array([repeats[dim] for dim in order], np.int32))
-    shape = [size * repeats[dim] for size, dim in zip(x.shape, order, strict=True)]
-    low.write(node.outputs[0], LayoutView.of(low.emit("TILE", [x, multiples], shape, schema.TileOptionsT()), order))
+    result = low.view(node.inputs[0])
+    for axis, count in enumerate(repeats):
+        if count != 1:
+            result = gathered(low, result, axis, np.tile(np.arange(result.shape[axis]), count))
+    low.write(node.outputs[0], result)
 
 
 @lowering("TopK")
 def largest(node: Node, low: Lowering) -> None:
-    """Lower TopK of the largest values. TFLite computes it along the dimension that is stored last."""
-    if not node.get("largest", 1):
-        raise node.unsupported("largest 0", "1: negate the input")
+    """Lower TopK. TFLite computes the largest values along the dimension that is stored last."""
     view, count = low.view(node.inputs[0]), low.array(node.inputs[1])
     if count is None:
         raise node.unsupported("a number of values that is computed", "constant")
     axis = node.get("axis", -1) % view.rank
     order = (*(dim for dim in view.order() if dim != axis), axis)
-    x = low.arranged(view, order)
+    smallest = not node.get("largest", 1)
+    x = low.arranged(elementwise(low, "NEG", view) if smallest else view, order)
     number = int(count.item())
     shape = (*x.shape[:-1], number)
     k = low.constant("k", np.array(number, np.int32))
     values, indices = low.emit_many("TOPK_V2", [x, k], [shape, shape], schema.TopKV2OptionsT())
     indices.dtype = np.dtype(np.int32)
-    low.write(node.outputs[0], LayoutView.of(values, order))
+    result = LayoutView.of(values, order)
+    low.write(node.outputs[0], elementwise(low, "NEG", result) if smallest else result)
     if len(node.outputs) > 1 and node.outputs[1]:
         options = schema.CastOptionsT(inDataType=schema.TensorType.INT32, outDataType=schema.TensorType.INT64)
         positions = low.emit("CAST", [indices], shape, options, dtype=np.dtype(np.int64))

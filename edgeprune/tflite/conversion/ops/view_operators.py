@@ -15,6 +15,8 @@ from edgeprune.tflite.conversion.tflite_graph import Array, Tensor
 from edgeprune.tflite.conversion.tflite_writer import tensor_type
 from edgeprune.tflite.tflite_schema import schema
 
+_MOST_SLICED_DIMENSIONS = 5
+"""Rank that SLICE and STRIDED_SLICE support in TensorFlow Lite Micro."""
 _COMPARISONS = ("EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL")
 
 
@@ -68,19 +70,42 @@ def reduced(low: Lowering, code: str, view: LayoutView, axes: Sequence[int]) -> 
 
 def sliced(low: Lowering, view: LayoutView, parts: Mapping[int, range]) -> LayoutView:
     """Slice each axis of ``parts`` to its range of positions."""
-    x, order = low.with_onnx_dims(view)
+    order = view.order()
     ranges = [parts.get(dim, range(view.shape[dim])) for dim in order]
-    if all(part == range(size) for part, size in zip(ranges, x.shape, strict=True)):
+    if all(part == range(view.shape[dim]) for part, dim in zip(ranges, order, strict=True)):
         return view
+    sizes = [len(part) for part in ranges]
+    shape = [view.shape[dim] for dim in order]
+    if len(shape) > _MOST_SLICED_DIMENSIONS:
+        shape, ranges = _merged(shape, ranges)
+    y = _slice(low, low.arranged(view, order, shape), ranges)
+    return low.reshaped(LayoutView.of(y), sizes).transposed([order.index(dim) for dim in range(view.rank)])
+
+
+def _merged(shape: Sequence[int], ranges: Sequence[range]) -> tuple[list[int], list[range]]:
+    """Merge adjacent dimensions of which all elements are selected."""
+    sizes: list[int] = []
+    merged: list[range] = []
+    for size, part in zip(shape, ranges, strict=True):
+        if merged and part == range(size) and merged[-1] == range(sizes[-1]):
+            sizes[-1] *= size
+            merged[-1] = range(sizes[-1])
+        else:
+            sizes.append(size)
+            merged.append(part)
+    return sizes, merged
+
+
+def _slice(low: Lowering, x: Tensor, ranges: Sequence[range]) -> Tensor:
+    """Slice each stored dimension to its range of positions."""
     shape = [len(part) for part in ranges]
     begin = low.constant("begin", np.array([part.start for part in ranges], np.int32))
     if all(part.step == 1 for part in ranges):
-        size = low.constant("size", np.array(shape, np.int32))
-        return LayoutView.of(low.emit("SLICE", [x, begin, size], shape), order)
+        return low.emit("SLICE", [x, begin, low.constant("size", np.array(shape, np.int32))], shape)
     end = low.constant("end", np.array([max(part.stop, 0) for part in ranges], np.int32))
     steps = low.constant("strides", np.array([part.step for part in ranges], np.int32))
     options = schema.StridedSliceOptionsT(endMask=sum(1 << index for index, part in enumerate(ranges) if part.stop < 0))
-    return LayoutView.of(low.emit("STRIDED_SLICE", [x, begin, end, steps], shape, options), order)
+    return low.emit("STRIDED_SLICE", [x, begin, end, steps], shape, options)
 
 
 def parted(low: Lowering, view: LayoutView, axis: int, count: int) -> list[LayoutView]:
