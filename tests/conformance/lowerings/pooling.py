@@ -87,3 +87,22 @@ def by_scales(make: Maker) -> Example:
         coordinate_transformation_mode=draw.one_of("half_pixel", "asymmetric"),
         nearest_mode="floor",
     )
+
+
+@example("Resize")
+def by_weights(make: Maker) -> Example:
+    draw, x = make.draw, make.image()
+    mode, antialias = draw.one_of(("cubic", 0), ("cubic", 1), ("linear", 1), ("linear", 0))
+    options = {
+        "mode": mode,
+        "antialias": antialias,
+        "coordinate_transformation_mode": draw.one_of("half_pixel", "align_corners", "asymmetric"),
+        "cubic_coeff_a": draw.one_of(None, -0.5) if mode == "cubic" else None,
+    }
+    if antialias:
+        options["coordinate_transformation_mode"] = "half_pixel"
+    if draw.one_of(True, False):
+        scales = np.array([1, 1, *(draw.one_of(1.0, 1.3, 2.0, 0.6) for _ in range(2))], np.float32)
+        return make.model("Resize", [x], [None, scales], opset=18, **options)
+    sizes = np.array([*x.shape[:2], draw.size(2, 12), draw.size(2, 12)])
+    return make.model("Resize", [x], [None, None, sizes], opset=18, **options)
