@@ -234,7 +234,15 @@ def _quantized(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) 
         integer = sorted(TFLITE.names(lambda facts: facts.int8 == "integer"))
         for name in (*integer, "INPUT", *(() if joins else ("OUTPUT",))):
             operation = qtyping.TFLOperationName(_QUANTIZER_NAMES.get(name, name))
-            recipe.add_static_config(".*", operation, activation_num_bits=8, weight_num_bits=8)
+            # Kernels of operators without weights read only the first scale of a constant.
+            granularity = (
+                qtyping.QuantGranularity.TENSORWISE
+                if TFLITE[name].channel_axis is None
+                else qtyping.QuantGranularity.CHANNELWISE
+            )
+            recipe.add_static_config(
+                ".*", operation, activation_num_bits=8, weight_num_bits=8, weight_granularity=granularity
+            )
         for op in [*joins, *position_operators(model)]:
             name = operator_name(model, op)
             operation = qtyping.TFLOperationName(_QUANTIZER_NAMES.get(name, name))

@@ -133,6 +133,41 @@ class SpatialTransformer(nn.Module):
         return result
 
 
+class Restoration(nn.Module):
+    """Bicubic and bilinear resizing by factors that TFLite's modes do not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 8, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.interpolate(self.features(x), scale_factor=1.3, mode="bilinear", recompute_scale_factor=False)
+        return F.interpolate(y, scale_factor=2, mode="bicubic")
+
+
+class ConstantProducts(nn.Module):
+    """Products of computed with constant batches of matrices, on either side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Parameter(torch.randn(3, 6, 5)), nn.Parameter(torch.randn(3, 7, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.left @ (x @ self.right)
+
+
+class Repetition(nn.Module):
+    """Repeated elements, and a constant token in front, as in vision transformers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.token = nn.Linear(6, 8), nn.Parameter(torch.randn(1, 1, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.cat([self.token.expand(x.shape[0], -1, -1), self.layer(x).repeat(1, 2, 1)], 1)
+        return y.repeat_interleave(2, 2) + y.mean(1, keepdim=True).repeat(1, 1, 2).expand(-1, 11, -1)
+
+
 @dataclass(frozen=True)
 class Case:
     """A network, the shape of a sample, and the largest error of the int8 file relative to the standard deviation."""
@@ -158,6 +193,9 @@ CASES: Mapping[str, Case] = {
     "tracker": Case(Tracker, (3, 16, 16)),
     "assignment": Case(Assignment, (5, 6)),
     "spectrogram": Case(Spectrogram, (512,)),
+    "restoration": Case(Restoration, (3, 8, 8)),
+    "constant-products": Case(ConstantProducts, (3, 5, 7)),
+    "repetition": Case(Repetition, (5, 6)),
     "spatial-transformer": Case(SpatialTransformer, (1, 8, 8), int8_error=0.1),
     **{f"attention-{mask}": Case(partial(Attention, mask), (10, 16)) for mask in ("causal", "bool", "float", "fill")},
     "attention-large": Case(partial(Attention, "large"), (10, 16)),
