@@ -14,8 +14,8 @@ from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
 from edgeprune.tflite.conversion.ops.dynamic_convolution import convolved_by_computed
 from edgeprune.tflite.conversion.ops.view_operators import elementwise
+from edgeprune.tflite.conversion.ops.volumes import RANK, along_depth, depth_taps, planes, stacked, volume, whole
 from edgeprune.tflite.conversion.tflite_graph import Array, Tensor
-from edgeprune.tflite.conversion.volumes import RANK, along_depth, depth_taps, planes, stacked, volume, whole
 from edgeprune.tflite.conversion.window_geometry import WindowAxis, axes_of, padded
 from edgeprune.tflite.tflite_schema import schema
 

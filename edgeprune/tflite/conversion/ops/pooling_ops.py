@@ -11,8 +11,8 @@ from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.nhwc import padded_shape, pads_of, stored, stored_image, write_image
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
+from edgeprune.tflite.conversion.ops.volumes import RANK, along_depth, planes, volume, whole
 from edgeprune.tflite.conversion.tflite_graph import Array, Tensor
-from edgeprune.tflite.conversion.volumes import RANK, along_depth, planes, volume, whole
 from edgeprune.tflite.conversion.window_geometry import WindowAxis, axes_of, padded
 from edgeprune.tflite.tflite_schema import schema
 

@@ -17,9 +17,9 @@ from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
 from edgeprune.tflite.conversion.ops.matmul_ops import matrix_product
 from edgeprune.tflite.conversion.ops.view_operators import constant, gathered
+from edgeprune.tflite.conversion.ops.volumes import RANK, along_depth, planes, volume
 from edgeprune.tflite.conversion.resize_weights import resize_weights
 from edgeprune.tflite.conversion.tflite_graph import Array, Tensor
-from edgeprune.tflite.conversion.volumes import RANK, along_depth, planes, volume
 from edgeprune.tflite.tflite_schema import schema
 
 

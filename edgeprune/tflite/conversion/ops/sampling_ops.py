@@ -8,8 +8,8 @@ from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
+from edgeprune.tflite.conversion.ops.sampling import bilinear, clipped, image_rows, nearest
 from edgeprune.tflite.conversion.ops.view_operators import constant, converted, elementwise, reduced, sliced
-from edgeprune.tflite.conversion.sampling import bilinear, clipped, image_rows, nearest
 
 _LINEAR = ("bilinear", "linear")
 

@@ -14,8 +14,8 @@ from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
 from edgeprune.tflite.conversion.ops.convolution_ops import constant_bias, constant_weights
 from edgeprune.tflite.conversion.ops.view_operators import sliced
+from edgeprune.tflite.conversion.ops.volumes import RANK, along_depth, depth_taps, stacked, volume
 from edgeprune.tflite.conversion.tflite_graph import Array, Tensor
-from edgeprune.tflite.conversion.volumes import RANK, along_depth, depth_taps, stacked, volume
 from edgeprune.tflite.conversion.window_geometry import WindowAxis
 from edgeprune.tflite.tflite_schema import schema
 
