@@ -179,6 +179,11 @@ def cast(make: Maker) -> Example:
     return make.model("Cast", [5 * make.tensor()], to=to)
 
 
+@example("CastLike")
+def cast_like(make: Maker) -> Example:
+    return make.model("CastLike", [5 * make.tensor()], [np.zeros(1, make.draw.one_of(np.int32, np.int64))])
+
+
 @example("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 def comparison(make: Maker, op: str) -> Example:
     x = np.round(make.tensor(least=2))

@@ -80,3 +80,10 @@ def cumulative_sum(make: Maker) -> Example:
     x = make.tensor()
     options = {"exclusive": make.draw.size(0, 1), "reverse": make.draw.size(0, 1)}
     return make.model("CumSum", [x], [np.array(make.draw.size(-x.ndim, x.ndim - 1), np.int64)], **options)
+
+
+@example("RMSNormalization")
+def rms_normalization(make: Maker) -> Example:
+    x = make.values(*(make.draw.size(1, 4) for _ in range(make.draw.size(1, 3))), 8)
+    axis = make.draw.size(-x.ndim, -1)
+    return make.model("RMSNormalization", [x], [make.values(*x.shape[axis:])], opset=23, axis=axis)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-from onnx import helper
-
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
@@ -27,7 +24,7 @@ def identity(node: Node, low: Lowering) -> None:
     low.write(node.outputs[0], low.view(node.inputs[0]))
 
 
-@lowering("Cast", layout="any")
+@lowering("Cast", "CastLike", layout="any")
 def cast(node: Node, low: Lowering) -> None:
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(node.get("to")))
+    dtype = low.source.dtypes[node.outputs[0]]
     low.write(node.outputs[0], converted(low, low.view(node.inputs[0]), dtype))

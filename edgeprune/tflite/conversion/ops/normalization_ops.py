@@ -54,6 +54,17 @@ def instance_normalization(node: Node, low: Lowering) -> None:
     low.write(node.outputs[0], result)
 
 
+@lowering("RMSNormalization")
+def rms_normalization(node: Node, low: Lowering) -> None:
+    view = low.view(node.inputs[0])
+    axes = range(node.get("axis", -1) % view.rank, view.rank)
+    mean = reduced(low, "MEAN", elementwise(low, "MUL", view, view), axes)
+    inverse = elementwise(low, "RSQRT", elementwise(low, "ADD", mean, node.get("epsilon", 1e-5)))
+    low.write(
+        node.outputs[0], elementwise(low, "MUL", elementwise(low, "MUL", view, inverse), low.view(node.inputs[1]))
+    )
+
+
 def _standardized(node: Node, low: Lowering, view: LayoutView, axes: Iterable[int]) -> LayoutView:
     """Subtract the mean over ``axes``, and divide by the standard deviation."""
     over = list(axes)
