@@ -23,13 +23,13 @@ def position_operators(model: schema.ModelT) -> list[schema.OperatorT]:
     integral = {id(op) for op in graph.operators if _is_integral(model, op)}
     floors = {int(index) for op in graph.operators if operator_name(model, op) == "FLOOR" for index in op.outputs}
     results = [op for op in graph.operators if id(op) in integral or any(int(index) in floors for index in op.inputs)]
-    found = {id(op) for op in results}
+    visited = {id(op) for op in results}
     pending = list(results)
     while pending:
         for index in pending.pop().inputs:
             op = producers.get(int(index))
-            if op is not None and id(op) not in found and TFLITE[operator_name(model, op)].channel_axis is None:
-                found.add(id(op))
+            if op is not None and id(op) not in visited and TFLITE[operator_name(model, op)].channel_axis is None:
+                visited.add(id(op))
                 results.append(op)
                 pending.append(op)
     return [op for op in results if TFLITE[operator_name(model, op)].int8 == "integer"]

@@ -70,24 +70,24 @@ def _part(op: TfliteOp, uses: Uses) -> Tensor | None:
         return None
     steps = [prod(x.shape[index + 1 :]) for index in range(len(x.shape))]
     start, count = int(np.dot(begin.data, steps)), prod(shape)
-    found = None
+    smallest_part = None
     while True:
         producer = uses.producer(x)
         if producer is not None and producer.code == "RESHAPE":
             x = producer.first
             continue
         if producer is None or producer.code != "CONCATENATION" or prod(x.shape[: producer.options.axis]) != 1:
-            return found
+            return smallest_part
         if producer.options.fusedActivationFunction != schema.ActivationFunctionType.NONE:
-            return found
+            return smallest_part
         for part in (tensor for tensor in producer.inputs if tensor is not None):
             if start < prod(part.shape):
                 break
             start -= prod(part.shape)
         if start + count > prod(part.shape):
-            return found
+            return smallest_part
         x = part
-        found = part if count == prod(part.shape) else None
+        smallest_part = part if count == prod(part.shape) else None
 
 
 def _is_flat(whole: tuple[int, ...], shape: tuple[int, ...]) -> bool:

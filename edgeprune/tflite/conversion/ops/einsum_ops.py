@@ -92,10 +92,11 @@ def _summed(low: Lowering, term: _Term, needed: Collection[str]) -> _Term:
     axes = [index for index, letter in enumerate(term.letters) if letter not in needed]
     if not axes:
         return term
-    kept = [index for index in range(len(term.letters)) if index not in axes]
+    remaining = [index for index in range(len(term.letters)) if index not in axes]
     view = reduced(low, "SUM", term.view, axes)
     return _Term(
-        low.reshaped(view, [view.shape[index] for index in kept]), "".join(term.letters[index] for index in kept)
+        low.reshaped(view, [view.shape[index] for index in remaining]),
+        "".join(term.letters[index] for index in remaining),
     )
 
 
