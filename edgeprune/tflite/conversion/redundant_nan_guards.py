@@ -46,14 +46,14 @@ def _is_finite(graph: OnnxGraph, producers: dict[str, Node], softmax: Node) -> b
         constants = [graph.constants[value] for value in node.inputs if value in graph.constants]
         if node.op == "MatMul":
             return True
-        if node.op not in ("Add", "Mul", "Div") or len(constants) != 1:
+        if len(constants) != 1:
             return False
         (values,) = constants
         if node.op == "Add":
             spread = values.reshape((1,) * (rank - values.ndim) + values.shape)
             if np.isneginf(spread).all(axis=axis).any():
                 return False
-        elif not np.isfinite(values).all():
+        elif node.op not in ("Mul", "Div") or not np.isfinite(values).all():
             return False
         name = next(value for value in node.inputs if value not in graph.constants)
     return False
