@@ -194,7 +194,7 @@ _CASES: dict[str, Callable[[Path], object]] = {
     "int8 that loses accuracy": lambda folder: decide(
         "int8", PrecisionInputs(_ACCURATE, PrecisionCandidate(0.8, 300)), accuracy_drop=0.005
     ),
-    "operator without a conversion": lambda folder: convert(_onnx(folder, "Acos"), folder / "model.tflite"),
+    "operator without a conversion": lambda folder: convert(_onnx(folder, "Hardmax"), folder / "model.tflite"),
     "missing TFLite file": lambda folder: load_file(folder / "model.tflite"),
     "missing ONNX file": lambda folder: onnx_loading.load_file(folder / "model.onnx"),
     "network without outputs": lambda folder: export(_NoTensor(), (torch.ones(1, 2),), folder / "model.onnx"),
