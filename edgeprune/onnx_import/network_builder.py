@@ -1,0 +1,318 @@
+"""Construction of a module from ONNX operators, which are executed on examples while they are added.
+
+Every operator runs on the values of each *lane*. With one lane, the network has the batch size of the file. With three
+lanes, the first two are examples of this batch size, and the third has both as one batch: the network then accepts any
+batch size, see ``batch_position``. Operators on constants are executed and add nothing, so that constants are folded.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from edgeprune.errors import ModelError
+from edgeprune.export.onnx_loading import first_line
+from edgeprune.onnx_import.batch_position import MixedBatchError, locate
+from edgeprune.onnx_import.call_arguments import as_function, in_containers, leaves_of, of_lane, values_in
+from edgeprune.onnx_import.parameter_names import ParameterNames, argument_names, attach
+from edgeprune.onnx_import.source_graph import SourceInput, SourceNode
+from edgeprune.onnx_import.traced_values import Constant, Operand, Size, Sizes, Value
+
+_SINGLE_LANE = 1
+
+
+class NetworkBuilder:
+    """Module under construction.
+
+    Args:
+        inputs: Inputs of the network.
+        lanes: Examples of all inputs for each lane, in the order of ``inputs``.
+        initializers: Constant tensors of the file by name.
+        readers: Nodes that read each value.
+
+    Attributes:
+        node: Node that is being imported, for messages and names.
+        origins: Names in the file of the tensors of the state dict, by name in the state dict.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[SourceInput],
+        lanes: Sequence[Sequence[Tensor]],
+        initializers: Mapping[str, Tensor],
+        readers: Mapping[str, Sequence[SourceNode]],
+    ) -> None:
+        self._graph = fx.Graph()
+        self._root = nn.Module()
+        self._names = ParameterNames(self._root)
+        self._readers = readers
+        self._lanes = len(lanes)
+        self.batch_size = int(lanes[0][0].shape[0]) if self._lanes > _SINGLE_LANE else 0
+        self._values: dict[str, Operand] = {name: Constant(tensor, name) for name, tensor in initializers.items()}
+        self._parameters: dict[tuple[int, str], nn.Parameter] = {}
+        self._parameter_origins: dict[int, str] = {}
+        self._paths: dict[int, str] = {}
+        self._modules: dict[Any, str] = {}
+        self._kept: list[Any] = []
+        self.origins: dict[str, str] = {}
+        self.node = SourceNode("", "", 0, (), ())
+        arguments = argument_names([port.name for port in inputs])
+        for index, port in enumerate(inputs):
+            placeholder = self._graph.placeholder(arguments[index])
+            self._values[port.name] = self._traced(placeholder, [lane[index] for lane in lanes], is_raw=True)
+        self._batch_size: Size = self.batch_size
+        if self._lanes > _SINGLE_LANE:
+            self._batch_size = self.size(self._values[inputs[0].name], 0)
+
+    # Operands
+
+    def operand(self, name: str) -> Operand:
+        """Return the value ``name`` of the file."""
+        if name not in self._values:
+            raise ModelError(f"{self.node.where}: its input '{name}' is not computed by an earlier node")
+        return self._values[name]
+
+    def value(self, index: int) -> Value | Constant:
+        """Return an input of the node, as a tensor."""
+        operand = self.operand(self.node.inputs[index])
+        if isinstance(operand, Sizes):
+            raise self.node.unsupported("a shape that depends on the batch as its input", "a tensor")
+        return operand
+
+    def constant(self, index: int) -> Constant | None:
+        """Return a constant input of the node; None if it is omitted or computed."""
+        name = self.node.input(index)
+        operand = self.operand(name) if name else None
+        return operand if isinstance(operand, Constant) else None
+
+    def needed_constant(self, index: int, role: str) -> Constant:
+        """Return an input of the node that must be constant."""
+        constant = self.constant(index)
+        if constant is None:
+            raise self.node.unsupported(f"{role} that depends on the inputs of the network", "constant")
+        return constant
+
+    def numbers(self, index: int, attribute: str = "") -> list[int] | None:
+        """Return integers that are an input of the node in newer opsets, and an attribute in older ones."""
+        if attribute and attribute in self.node.attributes:
+            value = self.node.attributes[attribute]
+            return [int(value)] if isinstance(value, int) else [int(number) for number in value]
+        if not self.node.input(index):
+            return None
+        constant = self.needed_constant(index, attribute or f"input {index}")
+        return [int(number) for number in constant.tensor.reshape(-1).tolist()]
+
+    def sizes(self, index: int, attribute: str = "") -> list[Size] | None:
+        """Return integers like ``numbers``, of which some may depend on the batch."""
+        name = self.node.input(index)
+        operand = self.operand(name) if name else None
+        return list(operand.items) if isinstance(operand, Sizes) else [*(self.numbers(index, attribute) or [])] or None
+
+    def only_reader(self, name: str) -> SourceNode | None:
+        """Return the node that reads a value, if there is exactly one."""
+        readers = self._readers.get(name, ())
+        return readers[0] if len(readers) == 1 else None
+
+    def is_read(self, name: str) -> bool:
+        """Return whether a node or the output of the network reads a value."""
+        return bool(self._readers.get(name))
+
+    def is_computed(self, name: str) -> bool:
+        """Return whether a value of the file is a constant or was computed by an earlier node."""
+        return name in self._values
+
+    def is_imported(self, node: SourceNode) -> bool:
+        """Return whether the outputs of ``node`` were computed together with those of an earlier node."""
+        return all(name in self._values for name in node.outputs if name)
+
+    def write(self, operand: Operand, index: int = 0) -> None:
+        """Set an output of the node."""
+        if self.node.output(index):
+            self._values[self.node.output(index)] = operand
+
+    def write_as(self, name: str, operand: Operand) -> None:
+        """Set the value ``name`` of the file, an output of a node that is imported together with this one."""
+        self._values[name] = operand
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Free the results of the examples for values that no later node reads."""
+        for name in names:
+            self._values.pop(name, None)
+
+    # Operators
+
+    def call(self, function: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
+        """Add a call, or execute it if all its arguments are constant.
+
+        Args:
+            function: Function of torch, or the name of a method of the first argument.
+            args: Operands, numbers, parameters, and lists of them.
+            kwargs: The same by name.
+
+        Returns:
+            Its result: a ``Value``, or a ``Constant``, or for a size a number.
+
+        Raises:
+            MixedBatchError: The result cannot be computed for another batch size.
+        """
+        values = values_in((args, kwargs))
+        run = as_function(function)
+        if not values and not any(isinstance(item, nn.Parameter) for item in leaves_of((args, kwargs))):
+            return self._folded(run, args, kwargs)
+        results = [self._run(run, of_lane(args, lane), of_lane(kwargs, lane)) for lane in range(self._lanes)]
+        node_args, node_kwargs = self._node_of(args), self._node_of(kwargs)
+        if isinstance(function, str):
+            node = self._graph.call_method(function, tuple(node_args), node_kwargs)
+        else:
+            node = self._graph.call_function(function, tuple(node_args), node_kwargs)
+        is_raw = all(value.is_raw for value in values) and bool(values)
+        return self._traced(node, results, is_raw=is_raw)
+
+    def layer(self, module: nn.Module, origins: Sequence[str], *args: Value, key: Any = None) -> Value:
+        """Add a call of a module in evaluation mode.
+
+        Args:
+            module: The module, with its weights.
+            origins: Names of its weights in the file, the most important first.
+            args: Arguments of its forward.
+            key: Key of the module. A module with the same key, which has the same weights, is called again.
+        """
+        path = self._modules.get(key) if key is not None else None
+        if path is None:
+            path = self._names.layer(self.node.module, self.node.op, *origins)
+            attach(self._root, path, module.eval())
+            if key is not None:
+                self._modules[key] = path
+            leaves = [name for name, _ in module.named_parameters(recurse=False)]
+            self.origins.update({f"{path}.{leaf}": origin for leaf, origin in zip(leaves, origins, strict=False)})
+        existing = self._root.get_submodule(path)
+        results = [self._run(existing, of_lane(args, lane), {}) for lane in range(self._lanes)]
+        node = self._graph.call_module(path, tuple(self._node_of(args)))
+        has_weights = next(module.parameters(), None) is not None
+        return self._traced(node, results, is_raw=not has_weights and all(value.is_raw for value in args))
+
+    def item(self, sequence: Value, index: int) -> Value:
+        """Return an element of a result that is a tuple."""
+        node = self._graph.call_function(operator.getitem, (sequence.node, index))
+        return self._traced(node, [lane[index] for lane in sequence.lanes], is_raw=sequence.is_raw)
+
+    def parameter(self, constant: Constant, layout: str = "", change: Callable[[Tensor], Tensor] | None = None) -> Any:
+        """Return the trainable parameter of a constant. Layers with the same weights share it.
+
+        Args:
+            constant: Its value.
+            layout: Name of ``change``; a parameter is shared only in one layout.
+            change: Change of the order or the shape of the elements.
+        """
+        key = (id(constant.tensor), layout)
+        if key not in self._parameters:
+            tensor = constant.tensor if change is None else change(constant.tensor)
+            parameter = nn.Parameter(tensor.detach().clone().contiguous())
+            self._parameters[key], self._parameter_origins[id(parameter)] = parameter, constant.origin
+            self._kept.append(constant.tensor)  # so that its id remains its own
+        return self._parameters[key]
+
+    def read(self, parameter: nn.Parameter) -> Value:
+        """Return a value that is a parameter."""
+        return Value(self._get(parameter, None), (parameter.detach(),) * self._lanes)
+
+    def identity(self, constant: Constant | None) -> int:
+        """Return a key of the tensor of a constant, for the key of a layer."""
+        if constant is None:
+            return 0
+        self._kept.append(constant.tensor)
+        return id(constant.tensor)
+
+    # Shapes
+
+    @property
+    def batch(self) -> Size:
+        """Batch size: a number, or a value that the network reads from its input."""
+        return self._batch_size
+
+    @property
+    def has_free_batch(self) -> bool:
+        """Whether the network is built for any batch size."""
+        return self._lanes > _SINGLE_LANE
+
+    def size(self, value: Value | Constant, dim: int) -> Size:
+        """Return a size of a tensor: a number if it does not depend on the batch."""
+        if isinstance(value, Constant):
+            return value.shape[dim]
+        sizes = {int(lane.shape[dim]) for lane in value.lanes}
+        if len(sizes) == 1:
+            return sizes.pop()
+        size: Size = self.call("size", value, dim)
+        return size
+
+    def finish(self, outputs: Sequence[str]) -> fx.GraphModule:
+        """Return the module with the given outputs, in evaluation mode."""
+        results = []
+        for name in outputs:
+            operand = self.operand(name)
+            if isinstance(operand, Sizes):
+                raise ModelError(f"output '{name}' is a shape, not a tensor: remove it from the outputs of the file")
+            results.append(self._node_of(operand))
+        self._graph.output(results[0] if len(results) == 1 else tuple(results))
+        for node in reversed(self._graph.nodes):
+            if not node.users and node.op not in ("placeholder", "output"):
+                self._graph.erase_node(node)
+        module = fx.GraphModule(self._root, self._graph, class_name="OnnxNetwork")
+        module.graph.lint()
+        return module.eval()
+
+    # Execution
+
+    def _run(self, function: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Any:
+        try:
+            with torch.no_grad():
+                return function(*args, **kwargs)
+        except Exception as problem:  # whatever a kernel raises
+            message = f"{self.node.where} fails: {first_line(problem)}"
+            raise (MixedBatchError if self.has_free_batch else ModelError)(message) from problem
+
+    def _folded(self, function: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Any:
+        constants = [item for item in leaves_of((args, kwargs)) if isinstance(item, Constant)]
+        result = self._run(function, of_lane(args, 0), of_lane(kwargs, 0))
+        # The largest constant is the weight; others are factors or indices.
+        origin = max(constants, key=lambda one: one.tensor.numel()).origin if constants else self.node.output(0)
+        if isinstance(result, Tensor):
+            return Constant(result, origin)
+        return [Constant(item, origin) for item in result] if isinstance(result, (tuple, list)) else result
+
+    def _traced(self, node: fx.Node, lanes: Sequence[Any], *, is_raw: bool) -> Any:
+        position = None
+        if self.has_free_batch and isinstance(lanes[0], Tensor):
+            try:
+                position = locate(lanes[0], lanes[1], lanes[2], self.batch_size)
+            except MixedBatchError as problem:
+                raise MixedBatchError(f"{self.node.where}: {problem}") from problem
+        if not isinstance(lanes[0], (Tensor, tuple, list)) and len(set(lanes)) == 1:
+            self._graph.erase_node(node)
+            return lanes[0]
+        return Value(node, tuple(lanes), position, is_raw)
+
+    def _node_of(self, item: Any) -> Any:
+        """Return ``item`` with nodes of the graph in the place of operands."""
+        if isinstance(item, Value):
+            return item.node
+        if isinstance(item, nn.Parameter):
+            return self._get(item, None)
+        if isinstance(item, Constant):
+            return self._get(item.tensor, item.origin)
+        return in_containers(item, self._node_of)
+
+    def _get(self, tensor: Tensor, origin: str | None) -> fx.Node:
+        """Return a node that reads a tensor, which is registered when it is first read."""
+        if id(tensor) not in self._paths:
+            name = self._parameter_origins.get(id(tensor), origin or "")
+            path = self._names.tensor(self.node.module, self.node.op, name)
+            attach(self._root, path, tensor)
+            self._kept.append(tensor)
+            self._paths[id(tensor)] = path
+            self.origins[path] = name
+        return self._graph.get_attr(self._paths[id(tensor)])
