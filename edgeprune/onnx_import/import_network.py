@@ -17,7 +17,6 @@ from edgeprune.onnx_import.import_check import check_outputs
 from edgeprune.onnx_import.network_builder import NetworkBuilder
 from edgeprune.onnx_import.operators import registered
 from edgeprune.onnx_import.source_graph import SourceGraph, SourceInput, SourceNode, read_graph
-from edgeprune.onnx_import.traced_values import Sizes
 from edgeprune.safe_text import printable
 
 logger = logging.getLogger(__name__)
@@ -48,16 +47,20 @@ def load_onnx(path: Path | str, *, shape: Sequence[int] | Mapping[str, Sequence[
             (quantized arithmetic, control flow, operators of other domains), has dynamic sizes and ``shape`` is
             missing, or the network does not compute what ONNX Runtime computes.
     """
-    path = Path(path)
-    source = read_graph(path)
-    _check_operators(source)
-    shapes = _shapes(source, shape)
-    network, examples = _import(source, shapes)
+    network = import_file(Path(path), shape=shape)
     if next(network.parameters(), None) is None:
         raise ModelError(
             f"{path} has no float weights that can be trained: expected the file of a network, exported with its "
             "weights"
         )
+    return network
+
+
+def import_file(path: Path, *, shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None) -> nn.Module:
+    """Import a file like ``load_onnx``, with or without weights."""
+    source = read_graph(path)
+    _check_operators(source)
+    network, examples = _import(source, _shapes(source, shape))
     if source.is_converted:
         logger.warning("%s has floats of other types than float32; the network computes in float32", path)
     check_outputs(source, network, examples)
@@ -119,7 +122,7 @@ def _import(source: SourceGraph, shapes: Mapping[str, tuple[int, ...]]) -> tuple
         both = [torch.cat(pair) for pair in zip(*examples, strict=True)]
         try:
             return _built(source, [*examples, both]), examples
-        except MixedBatchError as problem:
+        except (MixedBatchError, ModelError) as problem:  # one that remains for a fixed batch is raised below
             logger.warning("%s keeps its batch size of %d: %s", source.path, batches.pop(), problem)
     return _built(source, examples[:1]), examples[:1]
 
@@ -160,8 +163,8 @@ def _built(source: SourceGraph, lanes: list[list[Tensor]]) -> fx.GraphModule:
 def _import_node(node: SourceNode, net: NetworkBuilder) -> None:
     on_shapes = shape_arithmetic.registered().get(node.op)
     operands = [net.operand(name) for name in node.inputs if name]
-    if on_shapes is not None and any(isinstance(operand, Sizes) for operand in operands):
-        net.write(on_shapes(node, net))
+    if on_shapes is not None and operands and on_shapes.applies(operands):
+        net.write(on_shapes.compute(node, net))
     elif node.op in registered():
         registered()[node.op](node, net)
     else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,39 @@ from edgeprune.onnx_import.network_builder import NetworkBuilder
 from edgeprune.onnx_import.source_graph import SourceNode
 from edgeprune.onnx_import.traced_values import Constant, Operand, Size, Sizes, Value, size_vector
 
-ShapeImporter = Callable[[SourceNode, NetworkBuilder], Operand]
+Compute = Callable[[SourceNode, NetworkBuilder], Operand]
+
+
+@dataclass(frozen=True)
+class ShapeImporter:
+    """Importer of an operator on shapes.
+
+    Attributes:
+        compute: Function that returns the result.
+        first_is_shape: Whether the first input must be a shape; otherwise any input can be one.
+    """
+
+    compute: Compute
+    first_is_shape: bool
+
+    def applies(self, operands: Sequence[Operand]) -> bool:
+        """Return whether the operator computes a shape of its inputs, not a tensor."""
+        if any(isinstance(operand, Value) for operand in operands):
+            return False
+        shapes = [isinstance(operand, Sizes) for operand in operands]
+        return shapes[0] if self.first_is_shape else any(shapes)
+
+
 _importers: dict[str, ShapeImporter] = {}
 
 
-def shape_importer(*ops: str) -> Callable[[ShapeImporter], ShapeImporter]:
+def shape_importer(*ops: str, first_is_shape: bool = True) -> Callable[[Compute], Compute]:
     """Register the decorated function for the ONNX operators ``ops`` on shapes."""
 
-    def add(function: ShapeImporter) -> ShapeImporter:
+    def add(function: Compute) -> Compute:
         for op in ops:
             assert op not in _importers, f"two importers for {op} on shapes"
-            _importers[op] = function
+            _importers[op] = ShapeImporter(function, first_is_shape)
         return function
 
     return add
@@ -65,7 +88,7 @@ def _gather(node: SourceNode, net: NetworkBuilder) -> Operand:
     return _operand(net, np.asarray(_array(net, 0)[indices], object))
 
 
-@shape_importer("Concat")
+@shape_importer("Concat", first_is_shape=False)
 def _concat(node: SourceNode, net: NetworkBuilder) -> Operand:
     return _operand(net, np.concatenate([_array(net, index) for index in range(len(node.inputs))]))
 
@@ -80,14 +103,14 @@ def _slice(node: SourceNode, net: NetworkBuilder) -> Operand:
     return _operand(net, _array(net, 0)[starts[0] : stop : step])
 
 
-@shape_importer("Squeeze", "Unsqueeze", "Reshape", "Flatten")
+@shape_importer("Squeeze", "Unsqueeze", "Reshape")
 def _reshape(node: SourceNode, net: NetworkBuilder) -> Operand:
     array = _array(net, 0)
     if node.op == "Squeeze":
         return _operand(net, array.reshape(()))
     if node.op == "Unsqueeze":
         return _operand(net, array.reshape((1,) * (array.ndim + len(net.numbers(1, "axes") or []))))
-    return _operand(net, array.reshape(net.numbers(1) if node.op == "Reshape" else -1))
+    return _operand(net, array.reshape(net.numbers(1, "shape") or ()))
 
 
 _ARITHMETIC: Mapping[str, Callable[..., Any]] = {
@@ -102,7 +125,7 @@ _ARITHMETIC: Mapping[str, Callable[..., Any]] = {
 """Functions of numbers; sizes are not negative, so that a division rounds down as in ONNX."""
 
 
-@shape_importer(*_ARITHMETIC)
+@shape_importer(*_ARITHMETIC, first_is_shape=False)
 def _arithmetic(node: SourceNode, net: NetworkBuilder) -> Operand:
     function = _ARITHMETIC[node.op]
 
@@ -117,7 +140,7 @@ def _arithmetic(node: SourceNode, net: NetworkBuilder) -> Operand:
     return _operand(net, np.asarray(result, object))
 
 
-@shape_importer("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+@shape_importer("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", first_is_shape=False)
 def _compare(node: SourceNode, net: NetworkBuilder) -> Operand:
     """Compare sizes. The result must be the same for every batch size, as the structure of the network depends on it."""
     function = {
@@ -137,7 +160,7 @@ def _compare(node: SourceNode, net: NetworkBuilder) -> Operand:
     return _operand(net, np.asarray(np.frompyfunc(compute, 2, 1)(_array(net, 0), _array(net, 1)), object))
 
 
-@shape_importer("Where")
+@shape_importer("Where", first_is_shape=False)
 def _where(node: SourceNode, net: NetworkBuilder) -> Operand:
     condition = net.needed_constant(0, "a condition").tensor.numpy()
     return _operand(net, np.where(condition, _array(net, 1), _array(net, 2)))
