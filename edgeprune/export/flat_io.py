@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from edgeprune.errors import ModelError
+from edgeprune.model.port_names import PortNames, port_names
 
 
 class FlatNetwork(nn.Module):
@@ -17,8 +18,9 @@ class FlatNetwork(nn.Module):
     Attributes:
         network: Wrapped module. Exporters prefix the names of its parameters with this name, see ``PREFIX``.
         inputs: Example inputs.
-        input_names: Names of the inputs: ``input``, or ``input_0``, ``input_1``, ..., or the keywords of the example.
-        output_names: Names of the outputs: ``output``, or ``output_0``, ``output_1``, ...
+        input_names: Names of the inputs: ``input``, or ``input_0``, ``input_1``, ..., or the keywords of the example;
+            for a network that was imported from a file, those of the file.
+        output_names: Names of the outputs: ``output``, or ``output_0``, ``output_1``, ..., or those of the file.
     """
 
     PREFIX = "network"
@@ -43,8 +45,11 @@ class FlatNetwork(nn.Module):
             ) from problem
         if not outputs:
             raise ModelError("the network must return at least one tensor to be exported")
-        self.input_names = self._keywords or _numbered("input", len(self.inputs))
-        self.output_names = _numbered("output", len(outputs))
+        names = port_names(network)
+        if names is None or (len(names.inputs), len(names.outputs)) != (len(self.inputs), len(outputs)):
+            names = PortNames(_numbered("input", len(self.inputs)), _numbered("output", len(outputs)))
+        self.input_names = self._keywords or names.inputs
+        self.output_names = names.outputs
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         if self._keywords is None:

@@ -21,6 +21,7 @@ from edgeprune.graph.resize_graph import resize
 from edgeprune.graph.size_attributes import fix_attributes
 from edgeprune.graph.units import Units
 from edgeprune.graph.weight_noise import jittered
+from edgeprune.model.port_names import copy_port_names
 from edgeprune.model.output_difference import distance, tensors
 
 logger = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ def rewrite(
     volatile = frozenset({*_volatile(model), *constants, *resized.tables})
     state = {**dict(named_tensors(own)), **constants, **resized.tables}
     captured = captured_module(resized.graph, state, volatile, bodies).train(model.training)
+    copy_port_names(model, captured)
     if _same_output(program, own, captured):
         return RewrittenModel(own, kept_indices, "module", ())
     logger.info(
@@ -127,7 +129,8 @@ def _same_output(program: Program, own: nn.Module, captured: nn.Module) -> bool:
                     f"the pruned network does not run: {error}. This is a defect of EdgePrune"
                 ) from error
             try:
-                actual = _outputs(program, own, state)
+                with redirect_stderr(io.StringIO()):  # a module of torch.fx prints where its forward fails
+                    actual = _outputs(program, own, state)
             except Exception as error:  # noqa: BLE001  a forward may fail in any way
                 logger.debug("the sliced module fails: %s", error)
                 return False

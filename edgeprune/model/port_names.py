@@ -26,3 +26,10 @@ def port_names(network: nn.Module) -> PortNames | None:
 def set_port_names(network: fx.GraphModule, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Set the names that ``port_names`` returns. Copies of the network keep them."""
     network.meta[_KEY] = PortNames(tuple(inputs), tuple(outputs))
+
+
+def copy_port_names(network: nn.Module, other: fx.GraphModule) -> None:
+    """Give ``other``, which computes the same outputs, the names of ``network``, if it has any."""
+    names = port_names(network)
+    if names is not None:
+        other.meta[_KEY] = names
