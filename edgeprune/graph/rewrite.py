@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy as copying
+import io
 import logging
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from typing import Literal
 

@@ -23,10 +23,9 @@ def for_any_batch(net: NetworkBuilder, *operands: Value | Constant) -> list[Valu
     }
     changed = list(operands)
     for index, operand in enumerate(operands):
-        if isinstance(operand, Constant):
-            for dim in (dim - rank + len(operand.shape) for dim in batched):
-                if dim >= 0 and operand.shape[dim] == net.batch_size and _repeats(operand.tensor, dim):
-                    changed[index] = Constant(operand.tensor.narrow(dim, 0, 1).contiguous(), operand.origin)
+        for dim in (dim - rank + len(operand.shape) for dim in batched):
+            if dim >= 0:
+                changed[index] = one_sample(net, changed[index], dim)
     return changed
 
 
@@ -39,20 +38,35 @@ def joined_with_batch(net: NetworkBuilder, operands: Sequence[Value | Constant],
     return [expanded_to_batch(net, one, dim) if _lacks_batch(one) else one for one in operands]
 
 
-def expanded_to_batch(net: NetworkBuilder, operand: Value | Constant, dim: int) -> Value | Constant:
-    """Return a value that repeats one sample along ``dim``, expanded to the batch."""
-    sample = operand
-    if isinstance(operand, Constant):
-        if operand.shape[dim] != net.batch_size or not _repeats(operand.tensor, dim):
-            return operand
-        first = Constant(operand.tensor.narrow(dim, 0, 1).contiguous(), operand.origin)
-        sample = first if not operand.dtype.is_floating_point else net.read(net.parameter(first))
-    elif operand.shape[dim] != 1:
+def expanded_to_batch(
+    net: NetworkBuilder, operand: Value | Constant, dim: int, *, trained: bool = True
+) -> Value | Constant:
+    """Return a value that repeats one sample along ``dim``, expanded to the batch.
+
+    Args:
+        net: Network under construction.
+        operand: The value.
+        dim: Dimension of the batch.
+        trained: Whether a constant of floats is a parameter.
+    """
+    if not net.has_free_batch:
         return operand
+    sample = one_sample(net, operand, dim)
+    if sample.shape[dim] != 1:
+        return operand
+    if trained and isinstance(sample, Constant) and sample.dtype.is_floating_point:
+        sample = net.read(net.parameter(sample))
     sizes: list[Size] = [-1] * len(operand.shape)
     sizes[dim] = net.batch
     expanded: Value | Constant = net.call("expand", sample, sizes)
     return expanded
+
+
+def one_sample(net: NetworkBuilder, operand: Value | Constant, dim: int) -> Value | Constant:
+    """Return a constant that repeats one sample along ``dim`` as that sample; other values unchanged."""
+    if not isinstance(operand, Constant) or operand.shape[dim] != net.batch_size or not _repeats(operand.tensor, dim):
+        return operand
+    return Constant(operand.tensor.narrow(dim, 0, 1).contiguous(), operand.origin)
 
 
 def _lacks_batch(operand: Value | Constant) -> bool:

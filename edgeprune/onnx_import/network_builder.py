@@ -143,6 +143,18 @@ class NetworkBuilder:
         for name in names:
             self._values.pop(name, None)
 
+    def is_independent(self, value: Value) -> bool:
+        """Return whether a tensor depends on the sizes of the inputs only, not on their elements."""
+        pending, visited = [value.node], {value.node}
+        while pending:
+            node = pending.pop()
+            if node.op == "placeholder":
+                return False
+            sources = [] if node.op == "call_method" and node.target == "size" else node.all_input_nodes
+            pending += [source for source in sources if source not in visited]
+            visited.update(sources)
+        return True
+
     # Operators
 
     def call(self, function: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from edgeprune.onnx_import.batch_constants import expanded_to_batch
+from edgeprune.onnx_import.batch_constants import expanded_to_batch, one_sample
 from edgeprune.onnx_import.batch_position import MixedBatchError, reshape_positions
 from edgeprune.onnx_import.network_builder import NetworkBuilder
 from edgeprune.onnx_import.operators.base import importer
@@ -67,6 +67,9 @@ def expand(node: SourceNode, net: NetworkBuilder) -> None:
     """Import Expand: sizes of the input and of the target are broadcast."""
     value, target = net.value(0), net.sizes(1) or []
     rank = max(len(value.shape), len(target))
+    for dim, size in enumerate(target):  # a constant may already have the batch size of the file
+        place = dim + len(value.shape) - len(target)
+        value = one_sample(net, value, place) if isinstance(size, Value) and place >= 0 else value
     own = (1,) * (rank - len(value.shape)) + value.shape
     sizes: list[Size] = []
     for dim, size in enumerate([1] * (rank - len(target)) + target):

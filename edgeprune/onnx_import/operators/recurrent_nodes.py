@@ -70,7 +70,7 @@ def _checked(node: SourceNode, net: NetworkBuilder, value: Value | Constant) -> 
     lengths = net.constant(4)
     if node.input(4) and (lengths is None or bool((lengths.tensor != value.shape[0]).any())):
         raise node.unsupported("lengths of sequences", "sequences of one length")
-    if node.input(7) and not _is_zero(net.constant(7)):
+    if node.input(7) and not _is_zero(net.value(7), net):
         raise node.unsupported("peephole connections", "without them")
     for name in ("clip", "input_forget"):
         if node.get(name, 0):
@@ -102,8 +102,7 @@ def _states(node: SourceNode, net: NetworkBuilder) -> Any:
     """Return the initial states; None if they are zero, which torch creates for any batch size."""
     count = 2 if node.op == "LSTM" else 1
     states = [net.value(5 + index) if node.input(5 + index) else None for index in range(count)]
-    constants = [net.constant(5 + index) for index in range(count)]
-    if all(state is None or _is_zero(constant) for state, constant in zip(states, constants, strict=True)):
+    if all(state is None or _is_zero(state, net) for state in states):
         return None
     if any(state is None for state in states):
         raise node.unsupported("only one of two initial states", "both of them or none")
@@ -112,5 +111,8 @@ def _states(node: SourceNode, net: NetworkBuilder) -> Any:
     return tuple(states) if node.op == "LSTM" else states[0]
 
 
-def _is_zero(constant: Constant | None) -> bool:
-    return constant is not None and not bool(constant.tensor.any())
+def _is_zero(value: Value | Constant, net: NetworkBuilder) -> bool:
+    """Return whether a value is zero for all inputs."""
+    if isinstance(value, Constant):
+        return not bool(value.tensor.any())
+    return net.is_independent(value) and not bool(value.lanes[0].any())

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from edgeprune.onnx_import.batch_constants import expanded_to_batch
 from edgeprune.onnx_import.network_builder import NetworkBuilder
 from edgeprune.onnx_import.operators.base import importer
 from edgeprune.onnx_import.source_graph import SourceNode
@@ -89,7 +90,7 @@ def grid_sample(node: SourceNode, net: NetworkBuilder) -> None:
         net.call(
             torch.nn.functional.grid_sample,
             net.value(0),
-            net.value(1),
+            expanded_to_batch(net, net.value(1), 0, trained=False),
             mode.replace("cubic", "bicubic").replace("bibicubic", "bicubic"),
             node.get("padding_mode", "zeros"),
             bool(node.get("align_corners", 0)),

@@ -7,7 +7,7 @@ from math import ceil
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import nn
+from torch import Tensor, nn
 
 from edgeprune.onnx_import.batch_constants import joined_with_batch
 from edgeprune.onnx_import.network_builder import NetworkBuilder
@@ -132,10 +132,14 @@ def scatter_elements(node: SourceNode, net: NetworkBuilder) -> None:
 
 @importer("ScatterND")
 def scatter_places(node: SourceNode, net: NetworkBuilder) -> None:
-    """Import ScatterND with constant indices."""
+    """Import ScatterND with constant indices. Those of a slice, ``x[:, 2:4] = y``, become a concatenation."""
     if node.get("reduction", "none") != "none":
         raise node.unsupported(f"reduction = {node.get('reduction')}", "none")
     indices = net.needed_constant(1, "a list of indices")
+    region = _region(indices.tensor)
+    if region is not None:
+        net.write(_assigned(net, net.value(0), net.value(2), region))
+        return
     columns = [Constant(column.contiguous().long(), indices.origin) for column in indices.tensor.unbind(-1)]
     net.write(net.call(torch.index_put, net.value(0), tuple(columns), net.value(2)))
 
@@ -186,6 +190,41 @@ def one_hot(node: SourceNode, net: NetworkBuilder) -> None:
     result = net.call("to", hot, values.dtype)
     net.write(result if (off, on) == (0, 1) else net.call(torch.add, net.call(torch.mul, result, on - off), off))
 
+
+
+def _region(indices: Tensor) -> list[tuple[int, int]] | None:
+    """Return start and length in each dimension if ``indices``, (..., dimensions), are those of a slice."""
+    columns = indices.unbind(-1)
+    if indices.ndim - 1 != len(columns) or not indices.numel():
+        return None
+    region = []
+    for dim, column in enumerate(columns):
+        line = column.movedim(dim, 0).reshape(column.shape[dim], -1)[:, 0]
+        expected = (line[0] + torch.arange(len(line))).reshape(-1, *(1,) * (len(columns) - 1 - dim))
+        if line[0] < 0 or not torch.equal(column, expected.expand_as(column)):
+            return None
+        region.append((int(line[0]), len(line)))
+    return region
+
+
+def _assigned(
+    net: NetworkBuilder, value: Value | Constant, new: Value | Constant, region: list[tuple[int, int]]
+) -> Value | Constant:
+    """Return ``value`` with the elements in ``region`` replaced by ``new``, by concatenations."""
+    dim = next((dim for dim, place in enumerate(region) if place != (0, value.shape[dim])), None)
+    if dim is None:
+        return new
+    start, length = region[dim]
+    inside = net.call(torch.narrow, value, dim, start, length)
+    end = start + length
+    parts = [
+        net.call(torch.narrow, value, dim, 0, start) if start else None,
+        _assigned(net, inside, new, [*region[:dim], (0, length), *region[dim + 1 :]]),
+        net.call(torch.narrow, value, dim, end, value.shape[dim] - end) if end < value.shape[dim] else None,
+    ]
+    joined = joined_with_batch(net, [part for part in parts if part is not None], dim)
+    result: Value | Constant = net.call(torch.cat, joined, dim)
+    return result
 
 
 def _reversed(node: SourceNode, start: Size, end: Size, size: int) -> tuple[int, int]:
