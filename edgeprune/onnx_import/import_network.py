@@ -123,8 +123,12 @@ def _import(source: SourceGraph, shapes: Mapping[str, tuple[int, ...]]) -> tuple
         try:
             return _built(source, [*examples, both]), examples
         except (MixedBatchError, ModelError) as problem:  # one that remains for a fixed batch is raised below
-            logger.warning("%s keeps its batch size of %d: %s", source.path, batches.pop(), problem)
-    return _built(source, examples[:1]), examples[:1]
+            reason = str(problem)
+    else:
+        reason = "its inputs have no common batch size"
+    network = _built(source, examples[:1])
+    logger.warning("%s keeps its batch size: %s", source.path, reason)
+    return network, examples[:1]
 
 
 def _example(port: SourceInput, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -156,7 +160,6 @@ def _built(source: SourceGraph, lanes: list[list[Tensor]]) -> fx.GraphModule:
         net.forget(finished)
     network = net.finish(source.outputs)
     set_port_names(network, [port.name for port in source.inputs], source.outputs)
-    network.meta["origins"] = dict(net.origins)
     return network
 
 

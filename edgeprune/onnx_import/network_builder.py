@@ -18,9 +18,10 @@ from edgeprune.errors import ModelError
 from edgeprune.export.onnx_loading import first_line
 from edgeprune.onnx_import.batch_position import MixedBatchError, locate
 from edgeprune.onnx_import.call_arguments import as_function, in_containers, leaves_of, of_lane, values_in
-from edgeprune.onnx_import.parameter_names import ParameterNames, argument_names, attach
+from edgeprune.onnx_import.parameter_names import argument_names
 from edgeprune.onnx_import.source_graph import SourceInput, SourceNode
 from edgeprune.onnx_import.traced_values import Constant, Operand, Size, Sizes, Value
+from edgeprune.onnx_import.weight_store import WeightStore
 
 _SINGLE_LANE = 1
 
@@ -36,7 +37,7 @@ class NetworkBuilder:
 
     Attributes:
         node: Node that is being imported, for messages and names.
-        origins: Names in the file of the tensors of the state dict, by name in the state dict.
+        batch_size: Batch size of the file; 0 if the network keeps it.
     """
 
     def __init__(
@@ -48,17 +49,11 @@ class NetworkBuilder:
     ) -> None:
         self._graph = fx.Graph()
         self._root = nn.Module()
-        self._names = ParameterNames(self._root)
+        self._store = WeightStore(self._root, readers)
         self._readers = readers
         self._lanes = len(lanes)
         self.batch_size = int(lanes[0][0].shape[0]) if self._lanes > _SINGLE_LANE else 0
         self._values: dict[str, Operand] = {name: Constant(tensor, name) for name, tensor in initializers.items()}
-        self._parameters: dict[tuple[int, str], nn.Parameter] = {}
-        self._parameter_origins: dict[int, str] = {}
-        self._paths: dict[int, str] = {}
-        self._modules: dict[Any, str] = {}
-        self._kept: list[Any] = []
-        self.origins: dict[str, str] = {}
         self.node = SourceNode("", "", 0, (), ())
         arguments = argument_names([port.name for port in inputs])
         for index, port in enumerate(inputs):
@@ -184,60 +179,35 @@ class NetworkBuilder:
         is_raw = all(value.is_raw for value in values) and bool(values)
         return self._traced(node, results, is_raw=is_raw)
 
-    def layer(self, module: nn.Module, origins: Sequence[str], *args: Value, key: Any = None) -> Value:
+    def layer(self, module: nn.Module, constants: Sequence[Constant | None], *args: Any, key: Any = None) -> Any:
         """Add a call of a module in evaluation mode.
 
         Args:
             module: The module, with its weights.
-            origins: Names of its weights in the file, the most important first.
+            constants: Its weights in the file, the most important first.
             args: Arguments of its forward.
-            key: Key of the module. A module with the same key, which has the same weights, is called again.
+            key: Its other properties. A module with the same key and the same weights is called again.
         """
-        path = self._modules.get(key) if key is not None else None
-        if path is None:
-            path = self._names.layer(self.node.module, self.node.op, *origins)
-            attach(self._root, path, module.eval())
-            if key is not None:
-                self._modules[key] = path
-            leaves = [name for name, _ in module.named_parameters(recurse=False)]
-            self.origins.update({f"{path}.{leaf}": origin for leaf, origin in zip(leaves, origins, strict=False)})
+        path = self._store.layer(self.node, module, constants, key)
         existing = self._root.get_submodule(path)
         results = [self._run(existing, of_lane(args, lane), {}) for lane in range(self._lanes)]
         node = self._graph.call_module(path, tuple(self._node_of(args)))
-        has_weights = next(module.parameters(), None) is not None
-        return self._traced(node, results, is_raw=not has_weights and all(value.is_raw for value in args))
+        return self._traced(node, results, is_raw=not constants and all(value.is_raw for value in values_in(args)))
 
     def item(self, sequence: Value, index: int) -> Value:
         """Return an element of a result that is a tuple."""
         node = self._graph.call_function(operator.getitem, (sequence.node, index))
         return self._traced(node, [lane[index] for lane in sequence.lanes], is_raw=sequence.is_raw)
 
-    def parameter(self, constant: Constant, layout: str = "", change: Callable[[Tensor], Tensor] | None = None) -> Any:
-        """Return the trainable parameter of a constant. Layers with the same weights share it.
-
-        Args:
-            constant: Its value.
-            layout: Name of ``change``; a parameter is shared only in one layout.
-            change: Change of the order or the shape of the elements.
-        """
-        key = (id(constant.tensor), layout)
-        if key not in self._parameters:
-            tensor = constant.tensor if change is None else change(constant.tensor)
-            parameter = nn.Parameter(tensor.detach().clone().contiguous())
-            self._parameters[key], self._parameter_origins[id(parameter)] = parameter, constant.origin
-            self._kept.append(constant.tensor)  # so that its id remains its own
-        return self._parameters[key]
+    def parameter(
+        self, constant: Constant, layout: str = "", change: Callable[[Tensor], Tensor] | None = None
+    ) -> nn.Parameter:
+        """Return the trainable parameter of a constant, see ``WeightStore.parameter``."""
+        return self._store.parameter(constant, layout, change)
 
     def read(self, parameter: nn.Parameter) -> Value:
         """Return a value that is a parameter."""
-        return Value(self._get(parameter, None), (parameter.detach(),) * self._lanes)
-
-    def identity(self, constant: Constant | None) -> int:
-        """Return a key of the tensor of a constant, for the key of a layer."""
-        if constant is None:
-            return 0
-        self._kept.append(constant.tensor)
-        return id(constant.tensor)
+        return Value(self._get(parameter), (parameter.detach(),) * self._lanes)
 
     # Shapes
 
@@ -275,6 +245,7 @@ class NetworkBuilder:
                 self._graph.erase_node(node)
         module = fx.GraphModule(self._root, self._graph, class_name="OnnxNetwork")
         module.graph.lint()
+        module.meta["origins"] = dict(self._store.origins)
         return module.eval()
 
     # Execution
@@ -313,18 +284,10 @@ class NetworkBuilder:
         if isinstance(item, Value):
             return item.node
         if isinstance(item, nn.Parameter):
-            return self._get(item, None)
+            return self._get(item)
         if isinstance(item, Constant):
             return self._get(item.tensor, item.origin)
         return in_containers(item, self._node_of)
 
-    def _get(self, tensor: Tensor, origin: str | None) -> fx.Node:
-        """Return a node that reads a tensor, which is registered when it is first read."""
-        if id(tensor) not in self._paths:
-            name = self._parameter_origins.get(id(tensor), origin or "")
-            path = self._names.tensor(self.node.module, self.node.op, name)
-            attach(self._root, path, tensor)
-            self._kept.append(tensor)
-            self._paths[id(tensor)] = path
-            self.origins[path] = name
-        return self._graph.get_attr(self._paths[id(tensor)])
+    def _get(self, tensor: Tensor, origin: str = "") -> fx.Node:
+        return self._graph.get_attr(self._store.tensor(self.node, tensor, origin))

@@ -58,8 +58,10 @@ class ParameterNames:
             if not isinstance(place, nn.Module):
                 return False
         existing = getattr(place, leaf, None)
-        # A bare module that only contains others may become a layer.
-        return existing is None or (not tensor and type(existing) is nn.Module)
+        if existing is None or tensor:
+            return existing is None
+        # A bare module that only contains other modules may become a layer.
+        return type(existing) is nn.Module and not list(existing.parameters(recurse=False)) and not list(existing.buffers(recurse=False))
 
 
 def attach(root: nn.Module, path: str, item: nn.Module | Tensor) -> None:

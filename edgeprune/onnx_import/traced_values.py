@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from edgeprune.onnx_import.batch_position import Position
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Value:
     """Result of a node of the new graph.
 
@@ -39,7 +39,7 @@ class Value:
         return dtype
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Constant:
     """Value that does not depend on the inputs.
 
@@ -64,7 +64,7 @@ Size = int | Value
 """A number that is fixed, or that depends on the batch."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sizes:
     """Integer tensor of rank 0 or 1, of which at least one element depends on the batch.
 

@@ -34,7 +34,7 @@ def convolution(node: SourceNode, net: NetworkBuilder) -> None:
         return
     options = (window.kernel, window.strides, padding, window.dilations, groups)
     module = _CONVOLUTIONS[rank](weight.shape[1] * groups, weight.shape[0], *options, bias=False)
-    _write_layer(net, module, value, weight, ("Conv", *options))
+    _write_layer(net, module, value, weight, options)
 
 
 @importer("ConvTranspose")
@@ -66,7 +66,7 @@ def transposed_convolution(node: SourceNode, net: NetworkBuilder) -> None:
         bias=False,
         dilation=window.dilations,
     )
-    _write_layer(net, module, value, weight, ("ConvTranspose", window, added, groups))
+    _write_layer(net, module, value, weight, (window, added, groups))
     if not fits:
         result = net.operand(node.outputs[0])
         assert isinstance(result, Value)
@@ -77,8 +77,7 @@ def _write_layer(net: NetworkBuilder, module: Any, value: Value, weight: Constan
     bias = net.constant(2)
     module.weight = net.parameter(weight)
     module.bias = None if bias is None else net.parameter(bias)
-    origins = [one.origin for one in (weight, bias) if one is not None]
-    net.write(net.layer(module, origins, value, key=(*options, net.identity(weight), net.identity(bias))))
+    net.write(net.layer(module, [weight, bias], value, key=options))
 
 
 def _has_constant_bias(net: NetworkBuilder) -> bool:

@@ -53,7 +53,8 @@ def matmul(node: SourceNode, net: NetworkBuilder) -> None:
         result = _linear(net, left, right, bias)
         if bias is not None and reader is not None:
             net.write_as(reader.outputs[0], result)
-        net.write(result)
+        else:
+            net.write(result)
         return
     if isinstance(left, Constant) and isinstance(right, Value):
         net.write(net.call(torch.matmul, trainable(net, left), right))
@@ -92,9 +93,8 @@ def _linear(
         module.bias = net.parameter(
             bias, f"linear{beta}{outputs}", lambda tensor: (tensor * beta).reshape(-1).expand(outputs)
         )
-    origins = [one.origin for one in (weight, bias) if one is not None]
-    key = ("Linear", transposed, alpha, beta, net.identity(weight), net.identity(bias))
-    return net.layer(module, origins, value, key=key)
+    result: Value = net.layer(module, [weight, bias], value, key=(transposed, alpha, beta))
+    return result
 
 
 def _is_bias(constant: Constant, outputs: int) -> bool:

@@ -23,8 +23,8 @@ _SINCE_AXIS_IS_ONE_DIMENSION = 13
 def batch_normalization(node: SourceNode, net: NetworkBuilder) -> None:
     """Import BatchNormalization as a module, so that training updates its statistics."""
     value = net.value(0)
-    if node.get("training_mode", 0):
-        raise node.unsupported("training_mode = 1", "exported in evaluation mode")
+    if node.get("training_mode", 0) or any(node.outputs[1:]):
+        raise node.unsupported("outputs of training mode", "exported in evaluation mode")
     if not node.get("spatial", 1):
         raise node.unsupported("spatial = 0", "normalization by channel")
     rank = len(value.shape)
@@ -36,8 +36,7 @@ def batch_normalization(node: SourceNode, net: NetworkBuilder) -> None:
     module.weight, module.bias = net.parameter(scale), net.parameter(shift)
     module.running_mean.copy_(mean.tensor)
     module.running_var.copy_(variance.tensor)
-    key = ("BatchNorm", rank, module.eps, *(net.identity(one) for one in (scale, shift, mean, variance)))
-    net.write(net.layer(module, [scale.origin, shift.origin], value, key=key))
+    net.write(net.layer(module, [scale, shift, mean, variance], value, key=module.eps))
 
 
 @importer("LayerNormalization")
@@ -53,8 +52,7 @@ def layer_normalization(node: SourceNode, net: NetworkBuilder) -> None:
     module.weight = net.parameter(scale, f"norm{shape}", lambda tensor: tensor.expand(shape))
     if bias is not None:
         module.bias = net.parameter(bias, f"norm{shape}", lambda tensor: tensor.expand(shape))
-    key = ("LayerNorm", *shape, module.eps, net.identity(scale), net.identity(bias))
-    net.write(net.layer(module, [one.origin for one in (scale, bias) if one is not None], value, key=key))
+    net.write(net.layer(module, [scale, bias], value, key=(*shape, module.eps)))
 
 
 @importer("RMSNormalization")
@@ -78,8 +76,7 @@ def group_normalization(node: SourceNode, net: NetworkBuilder) -> None:
         net.parameter(one, f"group{channels}", lambda tensor: tensor.repeat_interleave(channels // len(tensor)))
         for one in (scale, bias)
     )
-    key = ("GroupNorm", groups, module.eps, net.identity(scale), net.identity(bias))
-    net.write(net.layer(module, [scale.origin, bias.origin], value, key=key))
+    net.write(net.layer(module, [scale, bias], value, key=(groups, module.eps)))
 
 
 @importer("InstanceNormalization")

@@ -38,9 +38,7 @@ def recurrent(node: SourceNode, net: NetworkBuilder) -> None:
     if is_backward:
         value = net.call(torch.flip, value, [0])
     states = _states(node, net)
-    key = (node.op, directions, *(net.identity(one) for one in (*weights, bias)))
-    origins = [weights[0].origin]
-    result = net.layer(module, origins, value, *((states,) if states is not None else ()), key=key)
+    result = net.layer(module, [*weights, bias], value, *((states,) if states is not None else ()), key=str(module))
     outputs, last = net.item(result, 0), net.item(result, 1)
     if is_backward:
         outputs = net.call(torch.flip, outputs, [0])

@@ -97,7 +97,7 @@ def gather(node: SourceNode, net: NetworkBuilder) -> None:
         if axis == 0 and len(value.shape) == 2 and value.dtype.is_floating_point:
             module = nn.Embedding(*value.shape, _weight=torch.empty(value.shape))
             module.weight = net.parameter(value)
-            net.write(net.layer(module, [value.origin], indices, key=("Embedding", net.identity(value))))
+            net.write(net.layer(module, [value], indices))
             return
         net.write(net.call(operator.getitem, trainable(net, value), (*(slice(None),) * axis, net.call("long", indices))))
         return
