@@ -81,8 +81,8 @@ def command(
     """Show which groups of a network can be pruned, how layers are coupled, and their costs.
 
     MODEL is a recipe, or with --input a network: package.module:factory, file.py:factory or a float ONNX file. Frozen
-    groups are listed with the reason. Weights are needed only for --sensitivity, which measures the accuracy while the units with the
-    lowest scores are removed from one group at a time.
+    groups are listed with the reason. Weights are needed only for --sensitivity, which measures the accuracy while the
+    units with the lowest scores are removed from one group at a time.
 
     \b
     Example:

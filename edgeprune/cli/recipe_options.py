@@ -68,7 +68,11 @@ def recipe_options(function: _F) -> _F:
     """Add the options that ``chosen_recipe`` reads to a command."""
     for option in reversed(
         (
-            click.option("--model", metavar="SPEC", help="Your network: package.module:factory, file.py:factory, or a float ONNX file."),
+            click.option(
+                "--model",
+                metavar="SPEC",
+                help="Your network: package.module:factory, file.py:factory, or a float ONNX file.",
+            ),
             click.option(
                 "--weights",
                 metavar="FILE",
@@ -225,7 +229,7 @@ def _budget_key(name: str) -> str:
 
 
 def _name(spec: str) -> str:
-    """Return a bundle name for a network without a recipe, from its ONNX file, or the module and name of its factory."""
+    """Return a bundle name for a network without a recipe, from its file, or the module and name of its factory."""
     from edgeprune.config.setting_types import is_onnx_file
 
     if is_onnx_file(spec):

@@ -63,7 +63,9 @@ def external_files(path: Path) -> list[Path]:
     except Exception:  # noqa: BLE001 - as in load_file, which reports it
         return []
     folder = path.parent.resolve()
-    locations = {entry.value for tensor in _tensors(model.graph) for entry in tensor.external_data if entry.key == "location"}
+    locations = {
+        entry.value for tensor in _tensors(model.graph) for entry in tensor.external_data if entry.key == "location"
+    }
     files = ((folder / location).resolve() for location in locations)
     return sorted(file for file in files if file.is_relative_to(folder) and file.is_file())
 

@@ -23,8 +23,8 @@ from edgeprune.graph.resize_graph import resize
 from edgeprune.graph.size_attributes import fix_attributes
 from edgeprune.graph.units import Units
 from edgeprune.graph.weight_noise import jittered
-from edgeprune.model.port_names import copy_port_names
 from edgeprune.model.output_difference import distance, tensors
+from edgeprune.model.port_names import copy_port_names
 
 logger = logging.getLogger(__name__)
 

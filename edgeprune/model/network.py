@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,9 @@ def load_model(
         seed: Seed of random initial weights.
     """
     if is_onnx_file(factory):
-        # By its public name, since only the stages of a build from an ONNX file depend on the importer: its code is
-        # part of the digest of the inputs, see ``pipeline.onnx_inputs``.
-        from edgeprune import load_onnx
-
+        # By name, as a package above this one that only networks from ONNX files need. Its code is part of the digest
+        # of their inputs (``pipeline.onnx_inputs``), so that no stage of other networks depends on it.
+        load_onnx = importlib.import_module("edgeprune.onnx_import").load_onnx
         return build(lambda: load_onnx(base / factory, shape=shape), weights_path, seed=seed, name=factory)
     return build(load_object(factory, base=base, error=ModelError), weights_path, seed=seed, name=factory)
 

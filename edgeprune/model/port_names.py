@@ -19,7 +19,7 @@ class PortNames:
 
 
 def port_names(network: nn.Module) -> PortNames | None:
-    """Return the names of inputs and outputs in the file that ``network`` was imported from; None for other networks."""
+    """Return the names of inputs and outputs in the file of an imported network; None for other networks."""
     return network.meta.get(_KEY) if isinstance(network, fx.GraphModule) else None
 
 

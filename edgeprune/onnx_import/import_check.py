@@ -36,9 +36,9 @@ def check_outputs(source: SourceGraph, network: nn.Module, examples: Sequence[Se
         error = distance([joined], [output], nan_equal=True)
         if not error <= (_CONVERTED_TOLERANCE if source.is_converted else _TOLERANCE):
             raise ModelError(
-                f"{source.path}: output '{name}' of the imported network differs from that of ONNX Runtime by {error:.1e} "
-                f"of the largest value, but at most {_TOLERANCE:.0e} is allowed. This is a defect of EdgePrune: please "
-                "report it with the file"
+                f"{source.path}: output '{name}' of the imported network differs from that of ONNX Runtime by "
+                f"{error:.1e} of the largest value, but at most {_TOLERANCE:.0e} is allowed. This is a defect of "
+                "EdgePrune: please report it with the file"
             )
 
 

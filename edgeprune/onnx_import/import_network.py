@@ -70,17 +70,18 @@ def import_file(path: Path, *, shape: Sequence[int] | Mapping[str, Sequence[int]
 def _check_operators(source: SourceGraph) -> None:
     """Raise an error that lists all nodes that cannot be imported."""
     supported = {*registered(), *shape_arithmetic.registered()}
-    problems = []
-    for node in source.nodes:
-        if node.problem or node.op not in supported:
-            problems.append(f"{node.where}: {node.problem or 'an operator that has no importer'}")
+    problems = [
+        f"{node.where}: {node.problem or 'an operator that has no importer'}"
+        for node in source.nodes
+        if node.problem or node.op not in supported
+    ]
     if problems:
         more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         listed = "\n  ".join([*problems[:_SHOWN], *more])
         raise ModelError(
-            f"{source.path} cannot be imported, because {len(problems)} of its {len(source.nodes)} nodes cannot; export "
-            "the trained float network without runtime optimizations, or give its PyTorch code. The reference page on "
-            f"operators lists those that can be imported:\n  {listed}"
+            f"{source.path} cannot be imported, because {len(problems)} of its {len(source.nodes)} nodes cannot; "
+            "export the trained float network without runtime optimizations, or give its PyTorch code. The reference "
+            f"page on operators lists those that can be imported:\n  {listed}"
         )
 
 
@@ -104,7 +105,9 @@ def _shape(port: SourceInput, sizes: Sequence[int] | None, path: Path) -> tuple[
     if sizes is not None:
         is_same = all(own in (None, size) for own, size in zip(port.shape[1:], sizes[1:], strict=False))
         if len(sizes) != len(port.shape) or not is_same:
-            raise ModelError(f"{where}, but model.input (--input) is ({', '.join(map(str, sizes))}): set it to a shape of the file")
+            raise ModelError(
+                f"{where}, but model.input (--input) is ({', '.join(map(str, sizes))}): set it to a shape of the file"
+            )
     complete = [own or (1 if dim == 0 else None) for dim, own in enumerate(port.shape)]
     if sizes is not None:
         complete[1:] = [own or size for own, size in zip(complete[1:], sizes[1:], strict=True)]

@@ -55,13 +55,16 @@ class NetworkBuilder:
         self.batch_size = int(lanes[0][0].shape[0]) if self._lanes > _SINGLE_LANE else 0
         self._values: dict[str, Operand] = {name: Constant(tensor, name) for name, tensor in initializers.items()}
         self.node = SourceNode("", "", 0, (), ())
+        self._inputs: list[Value] = []
         arguments = argument_names([port.name for port in inputs])
         for index, port in enumerate(inputs):
             placeholder = self._graph.placeholder(arguments[index])
-            self._values[port.name] = self._traced(placeholder, [lane[index] for lane in lanes], is_raw=True)
+            value = self._traced(placeholder, [lane[index] for lane in lanes], is_raw=True)
+            self._values[port.name] = value
+            self._inputs.append(value)
         self._batch_size: Size = self.batch_size
         if self._lanes > _SINGLE_LANE:
-            self._batch_size = self.size(self._values[inputs[0].name], 0)
+            self._batch_size = self.size(self._inputs[0], 0)
 
     # Operands
 
@@ -197,7 +200,8 @@ class NetworkBuilder:
     def item(self, sequence: Value, index: int) -> Value:
         """Return an element of a result that is a tuple."""
         node = self._graph.call_function(operator.getitem, (sequence.node, index))
-        return self._traced(node, [lane[index] for lane in sequence.lanes], is_raw=sequence.is_raw)
+        value: Value = self._traced(node, [lane[index] for lane in sequence.lanes], is_raw=sequence.is_raw)
+        return value
 
     def parameter(
         self, constant: Constant, layout: str = "", change: Callable[[Tensor], Tensor] | None = None

@@ -61,7 +61,11 @@ class ParameterNames:
         if existing is None or tensor:
             return existing is None
         # A bare module that only contains other modules may become a layer.
-        return type(existing) is nn.Module and not list(existing.parameters(recurse=False)) and not list(existing.buffers(recurse=False))
+        return (
+            type(existing) is nn.Module
+            and not list(existing.parameters(recurse=False))
+            and not list(existing.buffers(recurse=False))
+        )
 
 
 def attach(root: nn.Module, path: str, item: nn.Module | Tensor) -> None:

@@ -142,7 +142,7 @@ def _arithmetic(node: SourceNode, net: NetworkBuilder) -> Operand:
 
 @shape_importer("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", first_is_shape=False)
 def _compare(node: SourceNode, net: NetworkBuilder) -> Operand:
-    """Compare sizes. The result must be the same for every batch size, as the structure of the network depends on it."""
+    """Compare sizes. The result must be the same for every batch size, as the structure of the network follows it."""
     function = {
         "Equal": operator.eq,
         "Greater": operator.gt,
@@ -170,7 +170,11 @@ def _where(node: SourceNode, net: NetworkBuilder) -> Operand:
 def _product(node: SourceNode, net: NetworkBuilder) -> Operand:
     result: Any = 1
     for item in _array(net, 0).reshape(-1):
-        result = net.call(operator.mul, result, item) if isinstance(item, Value) or isinstance(result, Value) else result * item
+        result = (
+            net.call(operator.mul, result, item)
+            if isinstance(item, Value) or isinstance(result, Value)
+            else result * item
+        )
     return size_vector([result], node.output(0), is_scalar=not node.get("keepdims", 1))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 _HEAD = """<ir_version: 8, opset_import: ["" : 17]>
 shapes (float[{batch},6,4] x) => (float[{sizes}] y) <int64 zero = {{0}}, int64 one = {{1}}, int64 six = {{6}},
-int64[1] zeros = {{0}}, int64[1] ones = {{1}}, int64[1] twos = {{2}}, int64[1] rest = {{-1}}, int64[3] unit = {{1, 1, 1}},
-float[4,4] w = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7}}>
+int64[1] zeros = {{0}}, int64[1] ones = {{1}}, int64[1] twos = {{2}}, int64[1] rest = {{-1}},
+int64[3] unit = {{1, 1, 1}}, float[4,4] w = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7}}>
 {{ s = Shape(x) n = Gather(s, zero) v = Unsqueeze(n, zeros) h = MatMul(x, w)
 """
 _TO_ROWS = "t = Concat <axis = 0> (r, rest) y = Reshape(h, t) }"

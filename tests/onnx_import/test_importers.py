@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -25,7 +23,9 @@ from tests.onnx_import.examples import examples
 _TOLERANCE = 1e-4
 _ALL = {op: [*lowered().get(op, ()), *examples().get(op, ())] for op in {*lowered(), *examples()}}
 _CASES = [
-    pytest.param(op, build, id=f"{op}-{index}") for op, builds in sorted(_ALL.items()) for index, build in enumerate(builds)
+    pytest.param(op, build, id=f"{op}-{index}")
+    for op, builds in sorted(_ALL.items())
+    for index, build in enumerate(builds)
 ]
 
 
@@ -41,7 +41,9 @@ def test_every_operator_that_can_be_lowered_can_be_imported() -> None:
 @pytest.mark.parametrize(("op", "build"), _CASES)
 @example_count(6, phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
 @given(data=st.data(), seed=st.integers(0, 1000))
-def test_importer(op: str, build: Build, data: st.DataObject, seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_importer(
+    op: str, build: Build, data: st.DataObject, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     example = build(Maker(Draw(data), seed))
     assert op in {node.op_type for node in example.model.graph.node}
     path = tmp_path_factory.getbasetemp() / f"{op}.onnx"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -49,7 +51,7 @@ def size(node: SourceNode, net: NetworkBuilder) -> None:
 
 @importer("Range")
 def number_range(node: SourceNode, net: NetworkBuilder) -> None:
-    bounds = []
+    bounds: list[Any] = []
     dtype = torch.int64
     for index in range(3):
         operand = net.operand(node.inputs[index])

@@ -114,9 +114,7 @@ def _transposed_window(
     return Window(window.kernel, window.strides, window.dilations, begin, end), extra
 
 
-def _cropped(
-    net: NetworkBuilder, value: Value | Constant, window: Window, extra: tuple[int, ...]
-) -> Value | Constant:
+def _cropped(net: NetworkBuilder, value: Value | Constant, window: Window, extra: tuple[int, ...]) -> Value | Constant:
     """Return a full result without its padding. Elements that were added beyond the last tap are the bias."""
     bias = net.value(2) if net.node.input(2) else None
     end = [more - after for more, after in zip(extra, window.end, strict=True)]

@@ -141,11 +141,14 @@ def reshaped(net: NetworkBuilder, value: Value | Constant, target: Sequence[Size
         sizes[dim] = net.batch if complete[dim] == net.batch_size else -1
         try:
             return net.call("reshape", value, sizes)
-        except MixedBatchError as error:  # noqa: PERF203 - there are few
+        except MixedBatchError as error:
             problem = error
     raise problem or MixedBatchError(f"{net.node.where}: its target {complete} has no place for another batch size")
 
 
 def _without_zeros(net: NetworkBuilder, value: Value | Constant, target: Sequence[Size], *, keep: bool) -> list[Size]:
     """Return the target of a reshape, in which 0 keeps the size of the input."""
-    return [net.size(value, dim) if keep and size == 0 and not isinstance(size, Value) else size for dim, size in enumerate(target)]
+    return [
+        net.size(value, dim) if keep and size == 0 and not isinstance(size, Value) else size
+        for dim, size in enumerate(target)
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf, prod
 
 import torch
@@ -54,7 +55,8 @@ def average_pool(node: SourceNode, net: NetworkBuilder) -> None:
     if counts_padding:
         counted = _padded(counted, stated.begin, stated.end, 1.0)
     missing = [one - other for one, other in zip(window.end, stated.end, strict=True)]
-    counted = _padded(counted, *(((0,) * window.rank, missing) if counts_padding else (window.begin, window.end)), 0.0)
+    begin, end = ((0,) * window.rank, missing) if counts_padding else (window.begin, window.end)
+    counted = _padded(counted, begin, end, 0.0)
     fractions = pool(counted, window.kernel, window.strides)
     if bool((fractions == 1).all()):
         net.write(result)
@@ -73,7 +75,9 @@ def lp_pool(node: SourceNode, net: NetworkBuilder) -> None:
     powers = net.call(torch.pow, net.call(torch.abs, value), order)
     if window.is_padded:
         powers = padded(net, powers, window.begin, window.end)
-    sums = net.call(torch.mul, net.call(_MEANS[window.rank], powers, window.kernel, window.strides), prod(window.kernel))
+    sums = net.call(
+        torch.mul, net.call(_MEANS[window.rank], powers, window.kernel, window.strides), prod(window.kernel)
+    )
     net.write(net.call(torch.pow, sums, 1 / order))
 
 
@@ -110,11 +114,9 @@ def _window(node: SourceNode, value: Value | Constant) -> Window:
 
 def _fits(window: Window) -> bool:
     """Return whether torch has the padding: equal at both ends, and at most half of the taps."""
-    return window.is_symmetric and all(
-        pad <= taps // 2 for pad, taps in zip(window.begin, window.kernel, strict=True)
-    )
+    return window.is_symmetric and all(pad <= taps // 2 for pad, taps in zip(window.begin, window.kernel, strict=True))
 
 
-def _padded(tensor: Tensor, begin: tuple[int, ...], end: list[int] | tuple[int, ...], number: float) -> Tensor:
+def _padded(tensor: Tensor, begin: Sequence[int], end: Sequence[int], number: float) -> Tensor:
     pads = [count for pair in zip(reversed(begin), reversed(end), strict=True) for count in pair]
     return F.pad(tensor, pads, value=number)

@@ -31,9 +31,7 @@ def recurrent(node: SourceNode, net: NetworkBuilder) -> None:
     hidden, directions = int(node.get("hidden_size") or weights[1].shape[-1]), weights[0].shape[0]
     is_backward = node.get("direction", "forward") == "reverse"
     options = {"nonlinearity": activations[0]} if node.op == "RNN" else {}
-    module = _LAYERS[node.op](
-        value.shape[2], hidden, bias=bias is not None, bidirectional=directions == 2, **options
-    )
+    module = _LAYERS[node.op](value.shape[2], hidden, bias=bias is not None, bidirectional=directions == 2, **options)
     _set_weights(module, node.op, weights, bias)
     if is_backward:
         value = net.call(torch.flip, value, [0])

@@ -19,7 +19,11 @@ _REDUCTIONS: dict[str, Callable[..., Any]] = {
     "ReduceMin": torch.amin,
     "ReduceSum": torch.sum,
 }
-_BEFORE: dict[str, Callable[..., Any]] = {"ReduceL1": torch.abs, "ReduceL2": torch.square, "ReduceSumSquare": torch.square}
+_BEFORE: dict[str, Callable[..., Any]] = {
+    "ReduceL1": torch.abs,
+    "ReduceL2": torch.square,
+    "ReduceSumSquare": torch.square,
+}
 _AFTER: dict[str, Callable[..., Any]] = {"ReduceL2": torch.sqrt, "ReduceLogSum": torch.log}
 """Functions of the elements, or of the result, of reductions that are sums."""
 
@@ -96,5 +100,3 @@ def grid_sample(node: SourceNode, net: NetworkBuilder) -> None:
             bool(node.get("align_corners", 0)),
         )
     )
-
-

@@ -46,14 +46,16 @@ def resize(node: SourceNode, net: NetworkBuilder) -> None:
     spatial = {axes[index]: (outs[index], scales[index]) for index in changed}
     options = _torch_mode(node, mode, coordinates, value.shape, spatial)
     if options is not None:
-        out = [spatial[dim][0] if dim in spatial else value.shape[dim] for dim in range(2, rank)]
-        net.write(net.call(F.interpolate, value, out, **options))
+        new_sizes = [spatial[dim][0] if dim in spatial else value.shape[dim] for dim in range(2, rank)]
+        net.write(net.call(F.interpolate, value, new_sizes, **options))
         return
     if mode not in ("nearest", "linear"):
-        raise node.unsupported(f"mode = {mode} with {coordinates}", "cubic over images with half_pixel, or another mode")
+        raise node.unsupported(
+            f"mode = {mode} with {coordinates}", "cubic over images with half_pixel, or another mode"
+        )
     for dim, (out, scale) in spatial.items():
         places = _places(node, coordinates, value.shape[dim], out, scale)
-        value = _interpolated(node, net, value, dim, places, mode)
+        value = _interpolated(net, value, dim, places, mode)
     net.write(value)
 
 
@@ -125,9 +127,8 @@ def _places(node: SourceNode, coordinates: str, size: int, out: int, scale: floa
     raise node.unsupported(f"coordinate_transformation_mode = {coordinates}", "without a region of interest")
 
 
-def _interpolated(
-    node: SourceNode, net: NetworkBuilder, value: Value | Constant, dim: int, places: Tensor, mode: str
-) -> Any:
+def _interpolated(net: NetworkBuilder, value: Value | Constant, dim: int, places: Tensor, mode: str) -> Any:
+    node = net.node
     size = value.shape[dim]
     if mode == "nearest":
         indices = _nearest(node, places).clamp(0, size - 1).long()

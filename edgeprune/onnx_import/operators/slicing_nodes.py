@@ -99,7 +99,9 @@ def gather(node: SourceNode, net: NetworkBuilder) -> None:
             module.weight = net.parameter(value)
             net.write(net.layer(module, [value], indices))
             return
-        net.write(net.call(operator.getitem, trainable(net, value), (*(slice(None),) * axis, net.call("long", indices))))
+        net.write(
+            net.call(operator.getitem, trainable(net, value), (*(slice(None),) * axis, net.call("long", indices)))
+        )
         return
     net.write(net.call(operator.getitem, value, (*(slice(None),) * axis, net.call("long", indices))))
 
@@ -189,7 +191,6 @@ def one_hot(node: SourceNode, net: NetworkBuilder) -> None:
     off, on = values.tolist()
     result = net.call("to", hot, values.dtype)
     net.write(result if (off, on) == (0, 1) else net.call(torch.add, net.call(torch.mul, result, on - off), off))
-
 
 
 def _region(indices: Tensor) -> list[tuple[int, int]] | None:

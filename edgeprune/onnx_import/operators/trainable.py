@@ -11,7 +11,9 @@ from edgeprune.onnx_import.traced_values import Constant, Value
 _MASK_VALUES = 2
 
 
-def trainable(net: NetworkBuilder, operand: Value | Constant, other: Value | Constant | None = None) -> Value | Constant | nn.Parameter:
+def trainable(
+    net: NetworkBuilder, operand: Value | Constant, other: Value | Constant | None = None
+) -> Value | Constant | nn.Parameter:
     """Return a factor or summand: a parameter if it can be trained, otherwise ``operand``, which becomes a buffer.
 
     A float constant of several elements is a scale, a bias or an embedding of positions, and is trained. It is not
@@ -40,4 +42,4 @@ def _is_mask(tensor: Tensor) -> bool:
     """Return whether a tensor has infinite values, or at most two different values in two dimensions or more."""
     if not bool(torch.isfinite(tensor).all()):
         return True
-    return sum(size > 1 for size in tensor.shape) > 1 and tensor.unique().numel() <= _MASK_VALUES
+    return sum(size > 1 for size in tensor.shape) > 1 and len(torch.unique(tensor)) <= _MASK_VALUES

@@ -101,7 +101,8 @@ def constant_of_shape(make: Maker) -> Example:
 
 @example("Range")
 def number_range(make: Maker) -> Example:
-    bounds = [numpy_helper.from_array(np.array(number, np.float32), name) for name, number in zip("abs", (1, 3, 0.5))]
+    numbers = {"a": 1, "b": 3, "s": 0.5}
+    bounds = [numpy_helper.from_array(np.array(number, np.float32), name) for name, number in numbers.items()]
     return _added(make, [helper.make_node("Range", ["a", "b", "s"], ["c"])], *bounds)
 
 

@@ -108,7 +108,13 @@ def resize(make: Maker) -> Example:
     scales = np.array([1, 1, make.draw.one_of(2.0, 0.5, 1.7), make.draw.one_of(1.0, 3.0, 0.7)], np.float32)
     options = {"nearest_mode": make.draw.one_of(*roundings)} if mode == "nearest" else {}
     return make.model(
-        "Resize", [x], [None, scales], opset=19, mode=mode, coordinate_transformation_mode=make.draw.one_of(*names), **options
+        "Resize",
+        [x],
+        [None, scales],
+        opset=19,
+        mode=mode,
+        coordinate_transformation_mode=make.draw.one_of(*names),
+        **options,
     )
 
 

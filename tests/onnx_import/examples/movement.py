@@ -98,7 +98,9 @@ def pad_axes(make: Maker) -> Example:
 
 @example("Clip")
 def clip_with_attributes(make: Maker) -> Example:
-    return make.model("Clip", [make.tensor()], opset=6 + make.draw.size(1, 4), min=-0.5, max=make.draw.one_of(None, 0.7))
+    return make.model(
+        "Clip", [make.tensor()], opset=6 + make.draw.size(1, 4), min=-0.5, max=make.draw.one_of(None, 0.7)
+    )
 
 
 @example("Squeeze", "Unsqueeze")
