@@ -129,7 +129,10 @@ def _import(source: SourceGraph, shapes: Mapping[str, tuple[int, ...]]) -> tuple
             reason = str(problem)
     else:
         reason = "its inputs have no common batch size"
-    network = _built(source, examples[:1])
+    try:
+        network = _built(source, examples[:1])
+    except ModelError as problem:
+        raise ModelError(f"{source.path}: {problem}") from problem
     logger.warning("%s keeps its batch size: %s", source.path, reason)
     return network, examples[:1]
 

@@ -80,7 +80,8 @@ def expand(node: SourceNode, net: NetworkBuilder) -> None:
         sizes[dim] = 1 if size == -1 and dim < rank - len(value.shape) else size
     position = value.position if isinstance(value, Value) else None
     if position is not None:
-        sizes[position.dim + rank - len(value.shape)] = -1
+        dim = position.dim + rank - len(value.shape)
+        sizes[dim] = -1 if isinstance(sizes[dim], Value) or sizes[dim] == own[dim] else sizes[dim]
     if all(size == -1 for size in sizes):
         net.write(value)
     else:
@@ -128,8 +129,8 @@ def reshaped(net: NetworkBuilder, value: Value | Constant, target: Sequence[Size
     if position is None or any(isinstance(size, Value) for size in target):
         return net.call("reshape", value, list(target))
     total = prod(value.shape)
-    known = prod(size for size in target if isinstance(size, int) and size != -1)
-    complete = [total // max(known, 1) if size == -1 else int(size) for size in target if isinstance(size, int)]
+    stated = prod(size for size in target if isinstance(size, int) and size != -1)
+    complete = [total // max(stated, 1) if size == -1 else int(size) for size in target if isinstance(size, int)]
     if len(complete) == 2 and len(value.shape) > 2 and position.dim == 0 and complete[0] == value.shape[0]:
         return net.call(torch.flatten, value, 1)
     candidates = reshape_positions(position, value.shape, complete, net.batch_size)
