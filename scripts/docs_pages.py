@@ -60,8 +60,9 @@ observed on index ids. Any other operator freezes the layers around it
 ([why is this layer not pruned?](../guides/frozen-layers.md))."""
 _RUNTIMES = """The exported ONNX file uses the opset of the target. ONNX Runtime has kernels for all operators of the
 standard; for other runtimes, the target lists those without one (`unsupported`), and those that are slow (`slow`)."""
-_IMPORTED = """ONNX operators that EdgePrune imports ([prune an ONNX file](../guides/onnx-input.md)), in files from opset 7
-on. A variant of an operator that cannot be imported is an error that names the node."""
+_IMPORTED = """ONNX operators that EdgePrune imports from files of opset 7 or newer
+([prune an ONNX file](../guides/onnx-input.md)). A variant of an operator that cannot be imported is an error that names
+the node."""
 _LITERT = "ONNX operators that EdgePrune converts to TFLite, also for microcontrollers."
 _TFLM = """TFLite operators that EdgePrune knows, and their kernels in TensorFlow Lite Micro. *int8*: integer
 arithmetic, or *float* between DEQUANTIZE and QUANTIZE, or not possible. On an Arm Ethos-U, Vela decides for each node

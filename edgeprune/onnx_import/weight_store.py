@@ -15,6 +15,8 @@ from edgeprune.onnx_import.parameter_names import ParameterNames, attach
 from edgeprune.onnx_import.source_graph import SourceNode
 from edgeprune.onnx_import.traced_values import Constant
 
+_FIRST = 16
+
 
 class WeightStore:
     """Weights in the module ``root``.
@@ -98,5 +100,8 @@ class WeightStore:
 
 
 def _is_uniform(constant: Constant) -> bool:
-    tensor = constant.tensor
-    return tensor.numel() < 1 or bool((tensor == tensor.reshape(-1)[0]).all())
+    elements = constant.tensor.reshape(-1)
+    if not elements.numel():
+        return True
+    # Most tensors differ in their first elements.
+    return all(bool((part == elements[0]).all()) for part in (elements[:_FIRST], elements))

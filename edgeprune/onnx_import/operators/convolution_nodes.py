@@ -33,7 +33,7 @@ def convolution(node: SourceNode, net: NetworkBuilder) -> None:
         net.write(net.call(_FUNCTIONS[rank], value, weight, bias, window.strides, padding, window.dilations, groups))
         return
     options = (window.kernel, window.strides, padding, window.dilations, groups)
-    module = _CONVOLUTIONS[rank](weight.shape[1] * groups, weight.shape[0], *options, bias=False)
+    module = _CONVOLUTIONS[rank](weight.shape[1] * groups, weight.shape[0], *options, bias=False, device="meta")
     _write_layer(net, module, value, weight, options)
 
 
@@ -65,6 +65,7 @@ def transposed_convolution(node: SourceNode, net: NetworkBuilder) -> None:
         groups,
         bias=False,
         dilation=window.dilations,
+        device="meta",
     )
     _write_layer(net, module, value, weight, (window, added, groups))
     if not fits:

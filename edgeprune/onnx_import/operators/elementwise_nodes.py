@@ -12,6 +12,7 @@ from edgeprune.onnx_import.network_builder import NetworkBuilder
 from edgeprune.onnx_import.operators.base import importer
 from edgeprune.onnx_import.operators.trainable import number, trainable
 from edgeprune.onnx_import.source_graph import SourceNode
+from edgeprune.operator_facts.onnx_operators import ONNX
 
 _UNARY: dict[str, Callable[..., Any]] = {
     "Abs": torch.abs,
@@ -72,7 +73,7 @@ def binary(node: SourceNode, net: NetworkBuilder) -> None:
     left_number, right_number = number(one, other), number(other, one)
     if right_number is not None:
         net.write(net.call(_BINARY[node.op], one, right_number))
-    elif left_number is not None and node.op in ("Add", "Mul"):
+    elif left_number is not None and ONNX[node.op].commutative:
         net.write(net.call(_BINARY[node.op], other, left_number))
     else:
         net.write(net.call(_BINARY[node.op], trainable(net, one, other), trainable(net, other, one)))

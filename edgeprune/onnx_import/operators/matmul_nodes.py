@@ -83,7 +83,7 @@ def _linear(
 ) -> Value:
     """Add a linear layer with the constants, scaled by ``alpha`` and ``beta``; torch stores (outputs, inputs)."""
     outputs, inputs = weight.shape if transposed else weight.shape[::-1]
-    module = nn.Linear(inputs, outputs, bias=False)
+    module = nn.Linear(inputs, outputs, bias=False, device="meta")  # without random initial weights
 
     def change(tensor: Tensor) -> Tensor:
         return (tensor if transposed else tensor.t()) * alpha
