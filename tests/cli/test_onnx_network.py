@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from edgeprune.bundle.bundle_reader import read
 from edgeprune.cli import run
+from edgeprune.config import Recipe
 from edgeprune.model import network
 from edgeprune.onnx_import import load_onnx
 
@@ -60,6 +61,13 @@ def test_weights_file_replaces_the_weights_of_an_onnx_file(file: Path) -> None:
 def _forecast(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
     assert run([*_BUILD, "--dry-run", "--json"]) == 0
     return {stage["name"]: stage for stage in json.loads(capsys.readouterr().out)["stages"]}
+
+
+def test_init_writes_a_recipe_with_an_onnx_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--model", "net.onnx", "--data", "net.py:data", "--input", "1,1,8,8"]
+    assert run(["init", "--output", "project", *options, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["check"]["has_weights"]
+    assert Recipe.load("project").model.factory == "../net.onnx"
 
 
 @pytest.mark.long
