@@ -24,7 +24,7 @@ class FlatNetwork(nn.Module):
         inputs: Tensors of the example, in the order of the arguments, and in the order of the pytree inside each.
         input_names: Names of the inputs, see ``input_names``; for a network that was imported from a file, those of the
             file.
-        output_names: Names of the outputs in the order of the pytree: ``output``, or ``output_0``, ``output_1``, ..., or
+        output_names: Names of the outputs, in the order of the pytree: ``output``, or ``output_0``, ``output_1``, or
             those of the file.
     """
 
