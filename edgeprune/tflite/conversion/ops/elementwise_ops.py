@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
 from edgeprune.operator_facts.onnx_operators import ONNX
@@ -25,6 +27,7 @@ _UNARY = {
     "Sin": "SIN",
     "Sqrt": "SQRT",
 }
+_LARGEST_EXPONENT = 4
 BINARY = {
     "Add": "ADD",
     "Div": "DIV",
@@ -52,9 +55,9 @@ def unary(node: Node, low: Lowering) -> None:
 @lowering(*BINARY, layout="any")
 def binary(node: Node, low: Lowering) -> None:
     """Lower an elementwise operator. Max and Min take any number of tensors, the others two."""
-    exponent = low.array(node.inputs[1]) if node.op == "Pow" else None
-    if exponent is not None and exponent.size == 1 and exponent.item() in (1, 2, 0.5):
-        _power(node, low, float(exponent.item()))
+    exponent = _exponent(node, low) if node.op == "Pow" else None
+    if exponent is not None:
+        low.write(node.outputs[0], _power(low, low.view(node.inputs[0]), exponent))
         return
     views = [low.view(name) for name in node.inputs]
     if ONNX[node.op].commutative:  # constants last: there they can go into the layer before
@@ -107,11 +110,28 @@ def _expanded(low: Lowering, view: LayoutView, shape: tuple[int, ...]) -> Layout
     return elementwise(low, "ADD", view, constant(low, "zeros", np.zeros(shape, np.float32)))
 
 
-def _power(node: Node, low: Lowering, exponent: float) -> None:
-    """Lower Pow to a product or root if possible. TFLite Micro has no POW, and ONNX allows negative bases."""
-    x = low.view(node.inputs[0])
-    if exponent == 2:
-        x = elementwise(low, "MUL", x, x)
-    elif exponent == 0.5:
-        x = elementwise(low, "SQRT", x)
-    low.write(node.outputs[0], x)
+def _exponent(node: Node, low: Lowering) -> float | None:
+    """Return the exponent of a Pow if products and roots compute it; None for others."""
+    exponents, base = low.array(node.inputs[1]), low.view(node.inputs[0])
+    if exponents is None or exponents.size == 0 or base.shape != low.source.shapes[node.outputs[0]]:
+        return None
+    exponent = float(exponents.flat[0])
+    if not (exponents == exponent).all() or not 0 < abs(exponent) <= _LARGEST_EXPONENT:
+        return None
+    whole = exponent > 0 and exponent % 1 == 0
+    return exponent if whole or (exponent % 0.25 == 0 and base.tensor.dtype == np.float32) else None
+
+
+def _power(low: Lowering, x: LayoutView, exponent: float) -> LayoutView:
+    """Compute a power by products and roots. TFLite Micro has no POW, and ONNX allows negative bases."""
+    if exponent == -0.5:
+        return elementwise(low, "RSQRT", x)
+    if exponent < 0:
+        return elementwise(low, "DIV", 1, _power(low, x, -exponent))
+    factors = [x] * int(exponent)
+    fraction = exponent % 1
+    if fraction:
+        root = elementwise(low, "SQRT", x)
+        factors += [root] if fraction >= 0.5 else []
+        factors += [elementwise(low, "SQRT", root)] if fraction % 0.5 else []
+    return reduce(lambda left, right: elementwise(low, "MUL", left, right), factors)
