@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgeprune.config import Budget, Recipe, Target
     from edgeprune.graph import groups
     from edgeprune.model.data import Data, Split
+    from edgeprune.onnx_import import load_onnx
     from edgeprune.pipeline import build
     from edgeprune.profile.profile_devices import profile
     from edgeprune.prune_options import PruneOptions
@@ -37,6 +38,7 @@ __all__ = [
     "build",
     "errors",
     "groups",
+    "load_onnx",
     "profile",
     "prune",
     "schedules",
@@ -55,6 +57,7 @@ __getattr__ = lazy_attributes(
         "build": "pipeline",
         "errors": "errors",
         "groups": "graph",
+        "load_onnx": "onnx_import",
         "profile": "profile",
         "prune": "pruning",
         "schedules": "schedules",

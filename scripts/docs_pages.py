@@ -20,6 +20,7 @@ from edgeprune.cli import root_command
 from edgeprune.config import Target
 from edgeprune.graph.rules.base import registered as rules
 from edgeprune.model.registry import documentation
+from edgeprune.onnx_import.operators import registered as importers
 from edgeprune.operator_facts.aten_operators import ATEN
 from edgeprune.operator_facts.onnx_operators import ONNX
 from edgeprune.operator_facts.tflite_operators import TFLITE
@@ -28,7 +29,7 @@ from edgeprune.tflite.conversion.ops import registered as lowerings
 _ROOT = Path(__file__).parents[1]
 _PYTHON = {
     "Pruning": ("edgeprune.prune", "edgeprune.PruneOptions", "edgeprune.pruning.PruneResult", "edgeprune.groups",
-                "edgeprune.Plan"),
+                "edgeprune.load_onnx", "edgeprune.Plan"),
     "Building": ("edgeprune.build", "edgeprune.pipeline.BuildResult", "edgeprune.Recipe", "edgeprune.Target",
                  "edgeprune.Budget"),
     "Measuring": ("edgeprune.profile.profile_devices.profile", "edgeprune.profile.profile_result.Profile"),
@@ -59,6 +60,9 @@ observed on index ids. Any other operator freezes the layers around it
 ([why is this layer not pruned?](../guides/frozen-layers.md))."""
 _RUNTIMES = """The exported ONNX file uses the opset of the target. ONNX Runtime has kernels for all operators of the
 standard; for other runtimes, the target lists those without one (`unsupported`), and those that are slow (`slow`)."""
+_IMPORTED = """ONNX operators that EdgePrune imports from files of opset 7 or newer
+([prune an ONNX file](../guides/onnx-input.md)). A variant of an operator that cannot be imported is an error that names
+the node."""
 _LITERT = "ONNX operators that EdgePrune converts to TFLite, also for microcontrollers."
 _TFLM = """TFLite operators that EdgePrune knows, and their kernels in TensorFlow Lite Micro. *int8*: integer
 arithmetic, or *float* between DEQUANTIZE and QUANTIZE, or not possible. On an Arm Ethos-U, Vela decides for each node
@@ -214,6 +218,7 @@ def _operators() -> str:
     parts = [
         f"# Operators\n\n{_OPERATORS}",
         f"## Pruning\n\n{_PRUNED}\n\n{_names(sorted(rules()))}",
+        f"## Import of ONNX files\n\n{_IMPORTED}\n\n{_names(sorted(importers()))}",
         f"## ONNX Runtime and TensorRT\n\n{_RUNTIMES}\n\n"
         + _table(("target", "runtime", "without a kernel", "slow"), limited),
         f"## LiteRT\n\n{_LITERT}\n\n{_names(sorted(lowerings()))}",

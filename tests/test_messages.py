@@ -137,6 +137,9 @@ _CASES: dict[str, Callable[[Path], object]] = {
     "unreachable budget": lambda folder: _prune(macs=0.001),
     "wrong input shape": lambda folder: capture(nn.Linear(4, 2), (torch.ones(2, 3),)),
     "missing weights": lambda folder: weights.load_into(nn.Linear(4, 2), folder / "none.safetensors"),
+    "ONNX file without a file": lambda folder: network.load_model("net.onnx", None, base=folder),
+    "ONNX file without weights": lambda folder: edgeprune.load_onnx(_onnx(folder, "Relu")),
+    "ONNX file with an unknown operator": lambda folder: edgeprune.load_onnx(_onnx(folder, "Det")),
     "missing factory file": lambda folder: load_object("net.py:make", base=folder),
     "missing factory": lambda folder: load_object(_file(folder, "net.py", "a = 1\n").name + ":make", base=folder),
     "missing manifest": Manifest.load,
@@ -194,7 +197,7 @@ _CASES: dict[str, Callable[[Path], object]] = {
     "int8 that loses accuracy": lambda folder: decide(
         "int8", PrecisionInputs(_ACCURATE, PrecisionCandidate(0.8, 300)), accuracy_drop=0.005
     ),
-    "operator without a conversion": lambda folder: convert(_onnx(folder, "Acos"), folder / "model.tflite"),
+    "operator without a conversion": lambda folder: convert(_onnx(folder, "Hardmax"), folder / "model.tflite"),
     "missing TFLite file": lambda folder: load_file(folder / "model.tflite"),
     "missing ONNX file": lambda folder: onnx_loading.load_file(folder / "model.onnx"),
     "network without outputs": lambda folder: export(_NoTensor(), (torch.ones(1, 2),), folder / "model.onnx"),

@@ -72,7 +72,10 @@ def command(
         check_machine(target_config, measured_device, platform.machine())
     path = output / f"{target_config.name}.json"
     existing_table = _older(path)
-    model = network.load_model(base_recipe.model.factory, None, base=base_recipe.folder, seed=base_recipe.seed)
+    settings = base_recipe.model
+    model = network.load_model(
+        settings.factory, None, base=base_recipe.folder, shape=settings.input, seed=base_recipe.seed
+    )
     example = network.example_inputs(base_recipe.model.input, base_recipe.seed)
     with bar("prune to half of the MACs"):
         units = graph.units_of(

@@ -28,7 +28,9 @@ _ROLES = {
 @click.option(
     "--from", "library", metavar="LIBRARY:NAME", help="Use a network of torchvision, such as torchvision:resnet18."
 )
-@click.option("--model", metavar="SPEC", help="Your network: package.module:factory, or file.py:factory.")
+@click.option(
+    "--model", metavar="SPEC", help="Your network: package.module:factory, file.py:factory, or a float ONNX file."
+)
 @click.option(
     "--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights of the network: .safetensors or .pt."
 )

@@ -80,14 +80,15 @@ def command(
 ) -> None:
     """Show which groups of a network can be pruned, how layers are coupled, and their costs.
 
-    MODEL is a recipe, or with --input a network: package.module:factory or file.py:factory. Frozen groups are listed
-    with the reason. Weights are needed only for --sensitivity, which measures the accuracy while the units with the
-    lowest scores are removed from one group at a time.
+    MODEL is a recipe, or with --input a network: package.module:factory, file.py:factory or a float ONNX file. Frozen
+    groups are listed with the reason. Weights are needed only for --sensitivity, which measures the accuracy while the
+    units with the lowest scores are removed from one group at a time.
 
     \b
     Example:
       edgeprune inspect digits
       edgeprune inspect torchvision.models:resnet18 --input 1,3,224,224
+      edgeprune inspect net.onnx --input 1,3,224,224
       edgeprune inspect cifar10-resnet56 --svg coupling.svg
       edgeprune inspect digits --sensitivity --png sensitivity.png
       edgeprune inspect net.py:make --input 1,3,32,32 --sensitivity \\
@@ -183,7 +184,7 @@ def _check(model: str, sensitivity: bool, scan_options: dict[str, Any]) -> None:
     for option, value in scan_options.items():
         if value is not None and not sensitivity:
             raise click.UsageError(f"{option} needs --sensitivity")
-    if sensitivity and ":" in model and scan_options["--data"] is None:
+    if sensitivity and _is_network(model) and scan_options["--data"] is None:
         raise click.UsageError(
             f"--sensitivity needs data: give --data and usually --weights with '{model}', or give a recipe instead"
         )
@@ -195,19 +196,19 @@ def _network(
     """Return the network without its weights, an example input, and the recipe; None for a factory without files.
 
     Args:
-        model: Name of a recipe, or spec of a network's factory function.
+        model: Name of a recipe, spec of a network's factory function, or path of an ONNX file.
         shape: Shape of the input; None for a recipe.
         files: Weights and data, which replace those of a recipe or complete a factory.
     """
     from edgeprune.config import Recipe
     from edgeprune.model import network
 
-    if ":" in model:
+    if _is_network(model):
         if shape is None:
-            raise click.UsageError(f"the factory '{model}' needs --input, such as 1,3,224,224")
+            raise click.UsageError(f"the network '{model}' needs --input, such as 1,3,224,224")
         if files is not None:
             return _of_recipe(chosen_recipe(None, replace(files, model=model, shape=shape)))
-        built = network.load_model(model, None, base=Path.cwd())
+        built = network.load_model(model, None, base=Path.cwd(), shape=shape)
         example = network.example_inputs(tuple(shape))
         network.check_forward(built, example)
         return built, example, None
@@ -216,10 +217,18 @@ def _network(
     return _of_recipe(Recipe.load(model) if files is None else chosen_recipe(model, files))
 
 
+def _is_network(model: str) -> bool:
+    """Return whether ``model`` names a network, not a recipe."""
+    from edgeprune.config.setting_types import is_onnx_file
+
+    return ":" in model or is_onnx_file(model)
+
+
 def _of_recipe(recipe: Recipe) -> tuple[nn.Module, tuple[Tensor, ...], Recipe]:
     from edgeprune.model import network
 
-    built = network.load_model(recipe.model.factory, None, base=recipe.folder, seed=recipe.seed)
+    settings = recipe.model
+    built = network.load_model(settings.factory, None, base=recipe.folder, shape=settings.input, seed=recipe.seed)
     return built, network.example_inputs(recipe.model.input, recipe.seed), recipe
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -67,7 +68,11 @@ def recipe_options(function: _F) -> _F:
     """Add the options that ``chosen_recipe`` reads to a command."""
     for option in reversed(
         (
-            click.option("--model", metavar="SPEC", help="Your network: package.module:factory, or file.py:factory."),
+            click.option(
+                "--model",
+                metavar="SPEC",
+                help="Your network: package.module:factory, file.py:factory, or a float ONNX file.",
+            ),
             click.option(
                 "--weights",
                 metavar="FILE",
@@ -144,7 +149,7 @@ class RecipeOptions:
     """Values of the options that ``recipe_options`` adds to a command. None: the option is not given.
 
     Attributes:
-        model: Factory of the network, ``package.module:factory`` or ``file.py:factory``.
+        model: Factory of the network, ``package.module:factory`` or ``file.py:factory``, or an ONNX file.
         weights: File with the weights of the network.
         data: Function that returns the data, ``package.module:function`` or ``file.py:function``.
         shape: Shape of the example input with the batch first.
@@ -224,7 +229,11 @@ def _budget_key(name: str) -> str:
 
 
 def _name(spec: str) -> str:
-    """Return a bundle name for a network without a recipe, from the module and name of its factory."""
+    """Return a bundle name for a network without a recipe, from its file, or the module and name of its factory."""
+    from edgeprune.config.setting_types import is_onnx_file
+
+    if is_onnx_file(spec):
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(spec).stem).strip("-_.") or "network"
     where, _, factory = spec.rpartition(":")
     return f"{Path(where).stem if where.endswith('.py') else where.rpartition('.')[2]}-{factory}".strip("-_.")
 
@@ -246,5 +255,9 @@ def _from_working_folder(key: str, value: Any) -> Any:
 
 
 def _absolute_spec(spec: str) -> str:
+    from edgeprune.config.setting_types import is_onnx_file
+
+    if is_onnx_file(spec):
+        return str(Path(spec).expanduser().resolve())
     where, colon, name = spec.rpartition(":")
     return f"{Path(where).resolve()}{colon}{name}" if where.endswith(".py") else spec

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, field_validator
 from edgeprune.config import file_lookup
 from edgeprune.config.budget_limits import RecipeBudget
 from edgeprune.config.prune_settings import PruneSettings
-from edgeprune.config.setting_types import Spec
+from edgeprune.config.setting_types import Factory, Spec
 from edgeprune.config.settings_base import Name, Settings, nearest, read_toml, unknown_key, validate
 from edgeprune.config.training_settings import TrainingSettings
 from edgeprune.errors import RecipeError
@@ -43,7 +43,7 @@ class ModelSettings(Settings):
 
     Attributes:
         factory: Function without arguments that returns the network: ``model.py:build`` next to the recipe, or
-            ``package.module:name``.
+            ``package.module:name``. Or a float ONNX file, such as ``net.onnx``, relative to the recipe.
         weights: Weights file: ``.safetensors``, or ``.pt``/``.pth`` with tensors only, relative to the recipe or to the
             data folder. None: the weights that the factory returns.
         rewind_weights: Weights file from early in the training of the same network, located like ``weights``, for
@@ -51,7 +51,7 @@ class ModelSettings(Settings):
         input: Shape of the example input with the batch first, such as (1, 3, 32, 32).
     """
 
-    factory: Spec
+    factory: Factory
     weights: str | None = None
     rewind_weights: str | None = None
     input: _Shape

@@ -10,6 +10,7 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.errors import ModelError
 from edgeprune.model.output_difference import tensors
+from edgeprune.model.port_names import PortNames, port_names
 
 Example = Sequence[Any] | Mapping[str, Any]
 """Arguments of a network by position or by name: pytrees of tensors and constants."""
@@ -21,8 +22,10 @@ class FlatNetwork(nn.Module):
     Attributes:
         network: Wrapped module. Exporters prefix the names of its parameters with this name, see ``PREFIX``.
         inputs: Tensors of the example, in the order of the arguments, and in the order of the pytree inside each.
-        input_names: Names of the inputs, see ``input_names``.
-        output_names: Names of the outputs: ``output``, or ``output_0``, ``output_1``, ... in the order of the pytree.
+        input_names: Names of the inputs, see ``input_names``; for a network that was imported from a file, those of the
+            file.
+        output_names: Names of the outputs, in the order of the pytree: ``output``, or ``output_0``, ``output_1``, or
+            those of the file.
     """
 
     PREFIX = "network"
@@ -48,8 +51,11 @@ class FlatNetwork(nn.Module):
             ) from problem
         if not outputs:
             raise ModelError("the network must return at least one tensor to be exported")
-        self.input_names = input_names(example)
-        self.output_names = _numbered("output", len(outputs))
+        names = port_names(network)
+        if names is None or (len(names.inputs), len(names.outputs)) != (len(self.inputs), len(outputs)):
+            names = PortNames(input_names(example), _numbered("output", len(outputs)))
+        self.input_names = input_names(example) if isinstance(example, Mapping) else names.inputs
+        self.output_names = names.outputs
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         remaining = iter(inputs)

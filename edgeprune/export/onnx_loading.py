@@ -53,6 +53,23 @@ def load_file(path: Path) -> ModelProto:
     return model
 
 
+def external_files(path: Path) -> list[Path]:
+    """Return the files that contain tensors of the model ``path``, sorted; none if the model cannot be read.
+
+    Files outside of the folder of the model are not listed, because ``load_file`` rejects them.
+    """
+    try:
+        model = onnx.load_model_from_string(input_files.read_bytes(path, max_bytes=input_files.MAX_MODEL_BYTES))
+    except Exception:  # noqa: BLE001 - as in load_file, which reports it
+        return []
+    folder = path.parent.resolve()
+    locations = {
+        entry.value for tensor in _tensors(model.graph) for entry in tensor.external_data if entry.key == "location"
+    }
+    files = ((folder / location).resolve() for location in locations)
+    return sorted(file for file in files if file.is_relative_to(folder) and file.is_file())
+
+
 def check_file(path: Path) -> None:
     """Check the file ``path`` with ``load_file``, and with the checker and shape inference of ONNX.
 

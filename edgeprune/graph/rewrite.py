@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy as copying
+import io
 import logging
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +26,7 @@ from edgeprune.graph.size_inference import infer_attributes
 from edgeprune.graph.units import Units
 from edgeprune.graph.weight_noise import jittered
 from edgeprune.model.output_difference import distance, tensors
+from edgeprune.model.port_names import copy_port_names
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +106,7 @@ def rewrite(
     volatile = frozenset({*_volatile(model), *constants, *resized.tables})
     state = {**dict(named_tensors(own)), **constants, **resized.tables}
     captured = captured_module(resized.graph, state, volatile, bodies).train(model.training)
+    copy_port_names(model, captured)
     check = _OutputCheck(program, remaining_inputs(units, removed), own, captured)
     if check.passes() or infer_attributes(own, resized.sizes, check.passes):
         return RewrittenModel(own, kept_indices, "module", ())
@@ -136,7 +140,8 @@ class _OutputCheck:
     def passes(self) -> bool:
         for state, expected in zip(self._states, self._expected, strict=True):
             try:
-                with evaluating(self._own):
+                # A module of torch.fx prints where its forward fails.
+                with evaluating(self._own), redirect_stderr(io.StringIO()):
                     actual = self._outputs(self._own, state)
             except Exception as error:  # noqa: BLE001  a forward may fail in any way
                 logger.debug("the sliced module fails: %s", error)

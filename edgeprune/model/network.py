@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from edgeprune.config.setting_types import is_onnx_file
 from edgeprune.errors import ModelError
 from edgeprune.model import weights
 from edgeprune.model.eval_mode import eval_mode
@@ -18,8 +20,24 @@ from edgeprune.model.user_code_guard import user_code
 from edgeprune.model.user_objects import load_object
 
 
-def load_model(factory: str, weights_path: Path | None, *, base: Path, seed: int = 0) -> nn.Module:
-    """Build the network that ``factory`` names (see ``user_objects.load_object``); otherwise like ``build``."""
+def load_model(
+    factory: str, weights_path: Path | None, *, base: Path, shape: Sequence[int] | None = None, seed: int = 0
+) -> nn.Module:
+    """Build the network that ``factory`` names; otherwise like ``build``.
+
+    Args:
+        factory: Name of a function, see ``user_objects.load_object``, or path of an ONNX file, see
+            ``edgeprune.load_onnx``.
+        weights_path: Weights file; None for those of the factory or of the ONNX file.
+        base: Folder that file names are relative to.
+        shape: Shape of the input with the batch first, for an ONNX file with dynamic sizes.
+        seed: Seed of random initial weights.
+    """
+    if is_onnx_file(factory):
+        # By name, as a package above this one that only networks from ONNX files need. Its code is part of the digest
+        # of their inputs (``pipeline.onnx_inputs``), so that no stage of other networks depends on it.
+        load_onnx = importlib.import_module("edgeprune.onnx_import").load_onnx
+        return build(lambda: load_onnx(base / factory, shape=shape), weights_path, seed=seed, name=factory)
     return build(load_object(factory, base=base, error=ModelError), weights_path, seed=seed, name=factory)
 
 

@@ -176,6 +176,8 @@ _KERNEL_ALONE = (
 TFLITE = OperatorTable(
     [*(((name,), facts) for name, facts in _ROWS.items()), (_KERNEL_ALONE.split(), _kernel())], default=TfliteOperator()
 )
+MOST_CONCATENATED = 10
+"""Largest number of inputs of CONCATENATION in TensorFlow Lite Micro."""
 MICRO_CUSTOM_KERNELS = frozenset({
     "CIRCULAR_BUFFER", "SignalDelay", "SignalEnergy", "SignalFftAutoScale", "SignalFilterBank", "SignalFilterBankLog",
     "SignalFilterBankSpectralSubtraction", "SignalFilterBankSquareRoot", "SignalFramer", "SignalIrfft",

@@ -86,7 +86,8 @@ class BuildContext:
 
         recipe = self.recipe
         path = recipe.weights_path if trained else None
-        return network.load_model(recipe.model.factory, path, base=recipe.folder, seed=seed)
+        shape = recipe.model.input
+        return network.load_model(recipe.model.factory, path, base=recipe.folder, shape=shape, seed=seed)
 
     @cached_property
     def example(self) -> tuple[Tensor, ...]:

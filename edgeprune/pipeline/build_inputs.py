@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING
 
 from edgeprune import files
 from edgeprune.config import Recipe
+from edgeprune.config.setting_types import is_onnx_file
 from edgeprune.pipeline import lock_file
 from edgeprune.pipeline.file_recorder import FileRecorder, recording
 from edgeprune.pipeline.fingerprint import Hashes, digest, packages
 from edgeprune.pipeline.import_closure import ImportClosure, is_installed, relative_name
 from edgeprune.pipeline.input_digests import OWN_SOURCE, Inputs
+from edgeprune.pipeline.onnx_inputs import OnnxFiles
 from edgeprune.pipeline.stage_sources import all_sources
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class InputTracker:
         specs = _specs(recipe)
         place = [specs, str(recipe.folder), str(recipe.data_dir), str(Path.cwd())]
         self._path = root / "inputs" / f"{recipe.name}-{digest(place)[:16]}.json"
-        closures = {name: ImportClosure(spec, recipe.folder) for name, spec in specs.items()}
+        closures = {name: _sources(spec, recipe.folder) for name, spec in specs.items()}
         # Settings that ``load_inputs`` checks besides code and data: if they change, it runs again, before any stage.
         self._checked = digest(
             [
@@ -229,7 +231,7 @@ class InputTracker:
 
 
 def _specs(recipe: Recipe) -> dict[str, str]:
-    """Return the names of the user's code objects, by purpose."""
+    """Return the names of the user's code objects and ONNX files, by purpose."""
     training = recipe.training
     specs = {
         "factory": recipe.model.factory,
@@ -241,7 +243,12 @@ def _specs(recipe: Recipe) -> dict[str, str]:
         "selection": recipe.prune.selection,
         "schedule": recipe.schedule.name,
     }
-    return {name: spec for name, spec in specs.items() if spec is not None and ":" in spec}
+    return {name: spec for name, spec in specs.items() if spec is not None and (":" in spec or is_onnx_file(spec))}
+
+
+def _sources(spec: str, folder: Path) -> ImportClosure | OnnxFiles:
+    """Return the files that an object of the user, or an ONNX file, consists of."""
+    return OnnxFiles(folder / spec) if is_onnx_file(spec) else ImportClosure(spec, folder)
 
 
 def _names(folder: Path) -> str | None:

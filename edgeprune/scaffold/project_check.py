@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeprune.config import Recipe, Target
+from edgeprune.config.setting_types import is_onnx_file
 from edgeprune.devices import Local
 from edgeprune.errors import InputError
 from edgeprune.model.splits import some
@@ -28,7 +29,7 @@ class ProjectCheck:
         input: Shape of the input with the batch first.
         samples: Number of samples of each split.
         classes: Names of the classes; empty if the data have none.
-        has_weights: Whether the recipe names trained weights.
+        has_weights: Whether the recipe names trained weights: a weights file, or an ONNX file.
         metric: Name of the metric.
         value: Metric of the network on ``evaluated`` validation samples.
         evaluated: Number of these samples.
@@ -68,7 +69,7 @@ def check_project(folder: Path) -> ProjectCheck:
         input=recipe.model.input,
         samples={role: len(split) for role, split in data.splits().items()},
         classes=data.classes,
-        has_weights=recipe.model.weights is not None,
+        has_weights=recipe.model.weights is not None or is_onnx_file(recipe.model.factory),
         metric=evaluator.metric,
         value=value,
         evaluated=len(validation),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeprune.config import Recipe
+from edgeprune.config.setting_types import is_onnx_file
 from edgeprune.config.settings_base import parse_toml
 from edgeprune.errors import InputError
 from edgeprune.files import write_atomic
@@ -104,7 +105,7 @@ def _classes(options: ProjectOptions) -> int:
         return _CLASSES
     from edgeprune.model import network
 
-    built = network.load_model(options.model, None, base=Path.cwd())
+    built = network.load_model(options.model, None, base=Path.cwd(), shape=options.shape)
     outputs = network.check_forward(built, network.example_inputs(options.shape))
     shape: tuple[int, ...] = tuple(getattr(outputs, "shape", ()))
     return int(shape[1]) if len(shape) > 1 else _CLASSES
@@ -140,6 +141,8 @@ def _name(folder: Path) -> str:
 
 def _spec(spec: str, folder: Path) -> str:
     """Return ``spec`` with its file relative to ``folder``."""
+    if is_onnx_file(spec):
+        return _path(Path(spec), folder)
     source, colon, name = spec.rpartition(":")
     return f"{_path(Path(source), folder)}{colon}{name}" if source.endswith(".py") else spec
 

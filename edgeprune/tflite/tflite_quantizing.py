@@ -20,10 +20,12 @@ from edgeprune import extras, files
 from edgeprune.errors import ModelError
 from edgeprune.export.output_capture import captured, logged
 from edgeprune.model.splits import Split
-from edgeprune.operator_facts.tflite_operators import TFLITE
+from edgeprune.operator_facts.tflite_operators import MOST_CONCATENATED, TFLITE
 from edgeprune.progress import SILENT, Progress
 from edgeprune.quantize.calibration_samples import Array, CalibrationSamples
 from edgeprune.quantize.float_outputs import OutputOperator, float_steps
+from edgeprune.tflite.attention_masks import bound_masks, find_masks
+from edgeprune.tflite.float_positions import position_operators
 from edgeprune.tflite.tflite_file import (
     Port,
     input_ports,
@@ -41,7 +43,6 @@ logger = logging.getLogger(__name__)
 
 _QUANTIZER_NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}
 _FLOAT32 = schema.TensorType.FLOAT32
-_MOST_CONCATENATED = 10
 
 
 class FloatFile(Protocol):
@@ -161,11 +162,11 @@ def _check(model: schema.ModelT, inputs: Sequence[Port], path: Path) -> None:
                 f"{path}: node {_name(graph, op)} ({name}) has no int8 or float kernel in TFLite Micro; supported are "
                 f"{', '.join(sorted(TFLITE.names(lambda facts: facts.int8)))}"
             )
-        if name == "CONCATENATION" and len(op.inputs) > _MOST_CONCATENATED:
+        if name == "CONCATENATION" and len(op.inputs) > MOST_CONCATENATED:
             raise ModelError(
                 f"{path}: node {_name(graph, op)} ({name}) has {len(op.inputs)} inputs, but TFLite Micro supports at "
                 "most "
-                f"{_MOST_CONCATENATED}: concatenate in several steps"
+                f"{MOST_CONCATENATED}: concatenate in several steps"
             )
 
 
@@ -173,6 +174,8 @@ def _ranges(
     path: Path, model: schema.ModelT, samples: Iterable[Array], progress: Progress
 ) -> dict[str, dict[str, Array]]:
     """Measure the smallest and largest value of every activation by name, in the format of ai-edge-quantizer.
+
+    Constant masks of attention in ``model`` are bounded, see ``attention_masks``.
 
     The calibrator of ai-edge-quantizer is slower, and prints a progress bar on stderr.
     """
@@ -185,6 +188,7 @@ def _ranges(
         if tensor.type == _FLOAT32 and model.buffers[tensor.buffer].data is None
     ]
     lowest, highest = np.full(len(activations), np.inf), np.full(len(activations), -np.inf)
+    masks = find_masks(model)
     with captured(2), logged(logger):  # it prints its delegate and a warning about the memory of all activations
         interpreter = Interpreter(str(path), experimental_preserve_all_tensors=True)
         interpreter.allocate_tensors()
@@ -195,9 +199,15 @@ def _ranges(
             values = [interpreter.get_tensor(index) for index in activations]
             lowest = np.minimum(lowest, [value.min() for value in values])
             highest = np.maximum(highest, [value.max() for value in values])
+            for mask in masks:
+                mask.observe(interpreter.get_tensor(mask.sums[-1]))
             progress.advance()
     except (RuntimeError, ValueError) as problem:
         raise ModelError(f"calibration of {path} failed on LiteRT: {problem}") from problem
+    ends = bound_masks(
+        model, masks, dict(zip(activations, lowest, strict=True)), dict(zip(activations, highest, strict=True))
+    )
+    lowest = np.array([ends.get(index, low) for index, low in zip(activations, lowest, strict=True)])
     ranges = {}
     for index, low, high in zip(activations, lowest, highest, strict=True):
         name = graph.tensors[index].name.decode()
@@ -206,7 +216,8 @@ def _ranges(
                 f"activation {name} must be finite on calibration samples, but ranges from {low} to {high}: check for "
                 "weights that are too large"
             )
-        ranges[name] = {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
+        # Of rank 0, which ai-edge-quantizer extends to the rank of any constant that shares the range.
+        ranges[name] = {"min": np.array(low, np.float32), "max": np.array(high, np.float32)}
     return ranges
 
 
@@ -223,10 +234,19 @@ def _quantized(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) 
         integer = sorted(TFLITE.names(lambda facts: facts.int8 == "integer"))
         for name in (*integer, "INPUT", *(() if joins else ("OUTPUT",))):
             operation = qtyping.TFLOperationName(_QUANTIZER_NAMES.get(name, name))
-            recipe.add_static_config(".*", operation, activation_num_bits=8, weight_num_bits=8)
-        for join in joins:
-            operation = qtyping.TFLOperationName(operator_name(model, join))
-            scope = "".join(f"{tensor_name(graph, index)};" for index in join.outputs)
+            # Kernels of operators without weights read only the first scale of a constant.
+            granularity = (
+                qtyping.QuantGranularity.TENSORWISE
+                if TFLITE[name].channel_axis is None
+                else qtyping.QuantGranularity.CHANNELWISE
+            )
+            recipe.add_static_config(
+                ".*", operation, activation_num_bits=8, weight_num_bits=8, weight_granularity=granularity
+            )
+        for op in [*joins, *position_operators(model)]:
+            name = operator_name(model, op)
+            operation = qtyping.TFLOperationName(_QUANTIZER_NAMES.get(name, name))
+            scope = "".join(f"{tensor_name(graph, index)};" for index in op.outputs)
             recipe.add_quantization_config(
                 f"^{re.escape(scope)}$", operation, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
             )
@@ -255,7 +275,7 @@ def _joins(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) -> l
     ]
     names = {index: tensor_name(graph, index) for index in range(len(graph.tensors))}
     magnitudes = {
-        index: float(max(abs(ranges[name][end][0]) for end in ("min", "max")))
+        index: float(max(np.abs(ranges[name][end]).item() for end in ("min", "max")))
         for index, name in names.items()
         if name in ranges
     }

@@ -651,6 +651,7 @@ _OTHER_LISTS: Mapping[str, str] = {
     "graph/captured_module.py": "modules that replace operators",
     "graph/random_draws.py": "values that replace random draws",
     "graph/rules": "operators of each rule",
+    "onnx_import": "translations of ONNX operators to PyTorch",
     "operator_facts": "the tables",
 }
 """Files and folders with lists of operators, and what these are if not facts."""

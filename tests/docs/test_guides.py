@@ -17,6 +17,8 @@ from torch import nn
 import edgeprune
 from edgeprune.cli import run
 from edgeprune.config import Recipe, Target
+from edgeprune.export.onnx_export import export
+from edgeprune.model import network
 
 _GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 
@@ -78,6 +80,20 @@ def test_transport_of_the_guide_measures(written: Any, digits_bundle: Any) -> No
     )
     result = subprocess.run([sys.executable, "-c", code, bundle], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == f"python:{sys.executable}"
+
+
+def test_onnx_file_of_the_guide_is_a_network(written: Any) -> None:
+    assert written("onnx-input") == ["recipe.toml"]
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(6272, 2))
+    export(model, (torch.rand(1, 3, 32, 32),), Path("net.onnx"))
+    settings = Recipe.load(".").model
+    loaded = network.load_model(settings.factory, None, base=Path.cwd(), shape=settings.input)
+    page = (_GUIDES / "onnx-input.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    values: dict[str, Any] = {"torch": torch}
+    exec(code, values)
+    assert values["pruned"].after.macs <= values["pruned"].before.macs / 2
+    assert loaded.state_dict().keys() == values["network"].state_dict().keys()
 
 
 def test_detector_of_the_guide_is_built(written: Any) -> None:

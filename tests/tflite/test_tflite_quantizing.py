@@ -22,6 +22,7 @@ from edgeprune.tflite.conversion import TfliteConversion, convert
 from edgeprune.tflite.tflite_file import operator_name, pack, read
 from edgeprune.tflite.tflite_quantizing import FloatNode, quantize
 from tests.quantize.digits import digits, trained, write
+from tests.tflite.tflite_files import FLOAT, File
 
 _INTEGERS = {schema.TensorType.INT8, schema.TensorType.INT32}
 
@@ -141,9 +142,27 @@ def _truncated(folder: Path) -> Path:
     return path
 
 
+def _many_parts(folder: Path) -> Path:
+    """A file of another converter."""
+    file = File()
+    x, y = file.tensor("x", (1, 2), FLOAT), file.tensor("y", (1, 22), FLOAT)
+    file.op("CONCATENATION", [x] * 11, [y], schema.ConcatenationOptionsT(axis=1))
+    path = folder / "many.tflite"
+    path.write_bytes(pack(file.model([x], [y])))
+    return path
+
+
 class _Many(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([x.sigmoid() * step for step in range(11)], 1)
+
+
+def test_many_parts_are_joined_in_steps_that_tflite_micro_supports(tmp_path: Path) -> None:
+    source = _converted(_Many(), tmp_path)
+    result = quantize(source, tmp_path / "int8.tflite", digits().train, samples=8)
+    images = next(digits().validation.batches(4))[0]
+    got = Interpreter(result.path, result.inputs, result.outputs).predict(images.numpy())[0]
+    np.testing.assert_allclose(got, _Many()(images).numpy(), atol=0.1)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +172,7 @@ class _Many(nn.Module):
             lambda folder: _converted(nn.Sequential(nn.GELU(), nn.Conv2d(1, 2, 3)), folder).path,
             r"m\.tflite: node /network\.0/\S+ \(GELU\)",
         ),
-        (lambda folder: _converted(_Many(), folder).path, r"\(CONCATENATION\).*\b11 inputs.* 10\b"),
+        (_many_parts, r"\(CONCATENATION\).*\b11 inputs.* 10\b"),
         (lambda folder: _converted(nn.ReLU(), folder, batch=2).path, r"float32.*batch 1\b.*\[2, 8, 8, 1\]"),
         (lambda folder: folder / "none.tflite", r"none\.tflite"),
         (_truncated, r"short\.tflite .*TFLite.* of 200"),

@@ -15,7 +15,7 @@ from edgeprune.tflite.conversion.onnx_graph import OnnxGraph
 from edgeprune.tflite.conversion.tflite_graph import Tensor
 from tests.example_count import example_count
 
-_NOTHING = OnnxGraph(nodes=[], constants={}, shapes={}, dtypes={}, inputs=[], outputs=[])
+_NOTHING = OnnxGraph(nodes=[], constants={}, shapes={}, dtypes={}, inputs=[], outputs=[], opset=17)
 _SHAPES = st.lists(st.sampled_from([1, 1, 2, 3, 4, 6]), min_size=1, max_size=4)
 
 

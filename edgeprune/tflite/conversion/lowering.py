@@ -65,7 +65,10 @@ class Lowering:
         """
         if name not in self._views:
             if name not in self.source.constants:
-                raise ModelError(f"'{name}' is used, but only the first output of its node can be converted to TFLite")
+                node = self.source.producers()[name]
+                raise ModelError(
+                    f"{node.where}: its output '{name}' is used, but only its first output can be converted to TFLite"
+                )
             self._views[name] = LayoutView.of(Tensor.constant(name, self.source.constants[name]))
         return self._views[name]
 

@@ -18,9 +18,13 @@ _WHOLE = WindowAxis(size=1, out=1, extent=1, stride=1, before=0, after=0)
 
 def stored_image(node: Node, low: Lowering, name: str) -> Tensor:
     """Return the value ``name`` as NHWC. A signal has height 1."""
-    view = low.view(name)
+    return stored(node, low, low.view(name))
+
+
+def stored(node: Node, low: Lowering, view: LayoutView) -> Tensor:
+    """Return a view of an image or a signal as NHWC. A signal has height 1."""
     if view.rank not in (3, 4):
-        raise node.unsupported(f"an input of shape {view.shape}", "of rank 3 (N, C, L) or 4 (N, C, H, W)")
+        raise node.unsupported(f"an input of shape {view.shape}", "a signal (N, C, L) or an image (N, C, H, W)")
     return low.arranged(low.reshaped(view, as_image(view.shape)), NHWC)
 
 

@@ -61,6 +61,7 @@ class OnnxGraph:
         dtypes: Type of every value.
         inputs: Names of the inputs, in the order of the file.
         outputs: Names of the outputs, in the order of the file.
+        opset: Version of the default operator set.
     """
 
     nodes: list[Node]
@@ -69,6 +70,7 @@ class OnnxGraph:
     dtypes: dict[str, np.dtype[Any]]
     inputs: list[str]
     outputs: list[str]
+    opset: int
 
     def readers(self) -> dict[str, list[Node]]:
         """Return the readers of each value."""

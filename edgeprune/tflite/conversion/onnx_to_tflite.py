@@ -20,6 +20,7 @@ from edgeprune.tflite.conversion.onnx_import import check_values, read
 from edgeprune.tflite.conversion.onnx_patterns import recognize
 from edgeprune.tflite.conversion.ops import registered
 from edgeprune.tflite.conversion.redundant_expands import remove_redundant_expands
+from edgeprune.tflite.conversion.redundant_nan_guards import remove_nan_guards
 from edgeprune.tflite.conversion.tflite_graph import Tensor
 from edgeprune.tflite.litert_interpreter import check
 from edgeprune.tflite.tflite_file import Port
@@ -64,6 +65,7 @@ def convert(model: Path | str | ModelProto, path: Path | str) -> TfliteConversio
     source = read(Path(model) if isinstance(model, str) else model)
     recognize(source)
     remove_redundant_expands(source)
+    remove_nan_guards(source)
     _check_operators(source)
     _check_integers(source)
     check_values(source)

@@ -96,11 +96,13 @@ def _tensors(graph: TfliteGraph) -> list[Tensor]:
 
 def _unique(names: Sequence[str]) -> list[str]:
     used_names: set[str] = set()
+    next_numbers: dict[str, int] = {}
     unique = []
     for name in names:
-        free, number = name, 1
+        free, number = name, next_numbers.get(name, 1)
         while free in used_names:
             free, number = f"{name}_{number}", number + 1
+        next_numbers[name] = number
         used_names.add(free)
         unique.append(free)
     return unique

@@ -19,6 +19,7 @@ class WindowAxis:
         stride: Distance between consecutive windows.
         before: Padding before the input.
         after: Padding after the input, as far as a window reaches into it.
+        dilation: Distance between consecutive elements of a window.
     """
 
     size: int
@@ -27,6 +28,7 @@ class WindowAxis:
     stride: int
     before: int
     after: int
+    dilation: int = 1
 
     @property
     def is_same(self) -> bool:
@@ -60,7 +62,8 @@ def axes_of(node: Node, sizes: Sequence[int], outs: Sequence[int], kernel: Seque
             before = total // 2 if padding == "SAME_UPPER" else total - total // 2
         else:
             before = 0 if padding == "VALID" else pads[index]
-        axes.append(WindowAxis(size, out, extent, strides[index], before, max(reach - before - size, 0)))
+        after = max(reach - before - size, 0)
+        axes.append(WindowAxis(size, out, extent, strides[index], before, after, dilations[index]))
     return axes
 
 

@@ -39,6 +39,11 @@ class Maker:
         sizes = [self.draw.size(least, most) for _ in range(2)]
         return self.values(self.draw.size(1, 2), channels or self.draw.size(1, 6), *sizes)
 
+    def volume(self, channels: int | None = None) -> Array:
+        """(N, C, D, H, W)."""
+        sizes = [self.draw.size(5, 6) for _ in range(3)]
+        return self.values(self.draw.size(1, 2), channels or self.draw.size(1, 4), *sizes)
+
     def signal(self, channels: int | None = None) -> Array:
         """(N, C, L)."""
         return self.values(self.draw.size(1, 2), channels or self.draw.size(1, 6), self.draw.size(6, 12))

@@ -17,7 +17,7 @@ def _padding(make: Maker, rank: int, most: int) -> dict[str, Any]:
 
 def _convolution(make: Maker, rank: int, groups: int, inner: int, outer: int) -> Example:
     draw = make.draw
-    x = (make.image if rank == 2 else make.signal)(groups * inner)
+    x = (make.signal, make.image, make.volume)[rank - 1](groups * inner)
     kernel = [draw.size(1, 3) for _ in range(rank)]
     bias = make.values(groups * outer) if draw.one_of(True, False) else None
     padding = _padding(make, rank, 2)
@@ -39,7 +39,7 @@ def convolution(make: Maker) -> Example:
 
 @example("Conv")
 def depthwise(make: Maker) -> Example:
-    return _convolution(make, make.draw.size(1, 2), make.draw.size(2, 5), 1, make.draw.size(1, 2))
+    return _convolution(make, make.draw.size(1, 3), make.draw.size(2, 5), 1, make.draw.size(1, 2))
 
 
 @example("Conv")
@@ -47,12 +47,35 @@ def grouped(make: Maker) -> Example:
     return _convolution(make, make.draw.size(1, 2), make.draw.size(2, 3), make.draw.size(2, 4), make.draw.size(1, 4))
 
 
+@example("Conv")
+def of_a_volume(make: Maker) -> Example:
+    groups = make.draw.one_of(1, 1, 2)
+    return _convolution(make, 3, groups, make.draw.size(1, 4), make.draw.size(1, 4))
+
+
+@example("Conv")
+def along_one_axis_of_a_volume(make: Maker) -> Example:
+    kernel, pads = make.draw.one_of(([3, 1, 1], [1, 0, 0]), ([1, 3, 3], [0, 1, 1]), ([1, 1, 1], [0, 0, 0]))
+    x, weights = make.volume(3), make.values(4, 3, *kernel)
+    return make.model("Conv", [x], [weights, make.values(4)], pads=2 * pads)
+
+
+@example("Conv")
+def by_computed_weights(make: Maker) -> Example:
+    draw, rank = make.draw, make.draw.size(1, 2)
+    groups, inner, outer = draw.size(1, 3), draw.size(1, 3), draw.size(1, 3)
+    x = (make.signal, make.image)[rank - 1](groups * inner)
+    weights = make.values(groups * outer, inner, *(draw.size(1, 3) for _ in range(rank)))
+    inputs = draw.one_of([x, weights], [x, weights, make.values(groups * outer)])
+    return make.model("Conv", inputs, group=groups, strides=[draw.size(1, 2)] * rank, **_padding(make, rank, 1))
+
+
 @example("ConvTranspose")
 def transposed_convolution(make: Maker) -> Example:
     draw = make.draw
-    rank, groups = draw.size(1, 2), draw.one_of(1, 1, 2)
+    rank, groups = draw.size(1, 3), draw.one_of(1, 1, 2)
     channels = groups * draw.size(1, 3)
-    x = (make.image if rank == 2 else make.signal)(channels)
+    x = (make.signal, make.image, make.volume)[rank - 1](channels)
     strides = [draw.size(1, 3) for _ in range(rank)]
     kernel = [draw.size(2, 4) for _ in range(rank)]
     way = draw.one_of("pads", "auto_pad", "output_shape")

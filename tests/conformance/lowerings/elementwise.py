@@ -25,6 +25,11 @@ from tests.conformance.lowerings.base import Array, Example, Maker, example
     "Identity",
     "Softplus",
     "Selu",
+    "Softsign",
+    "Atan",
+    "Sinh",
+    "Cosh",
+    "Asinh",
 )
 def unary(make: Maker, op: str) -> Example:
     return make.model(op, [make.tensor()])
@@ -33,6 +38,34 @@ def unary(make: Maker, op: str) -> Example:
 @example("Sqrt", "Log", "Reciprocal")
 def unary_of_positive(make: Maker, op: str) -> Example:
     return make.model(op, [make.tensor(low=0.1)])
+
+
+@example("Mish")
+def mish(make: Maker) -> Example:
+    return make.model("Mish", [make.tensor()], opset=18)
+
+
+@example("Erf")
+def error_function(make: Maker) -> Example:
+    return make.model("Erf", [3 * make.tensor()])
+
+
+@example("Tan", "Asin", "Acos", "Atanh")
+def of_the_unit_interval(make: Maker, op: str) -> Example:
+    return make.model(op, [np.asarray(np.tanh(make.tensor()), np.float32)])
+
+
+@example("Acosh")
+def inverse_hyperbolic_cosine(make: Maker) -> Example:
+    return make.model("Acosh", [make.tensor(low=1.1)])
+
+
+@example("IsInf")
+def is_inf(make: Maker) -> Example:
+    x = make.tensor()
+    x[x > 0.5], x[x < -0.5] = np.inf, -np.inf
+    sides = {f"detect_{side}": make.draw.size(0, 1) for side in ("negative", "positive")}
+    return make.model("IsInf", [x], **sides)
 
 
 @example("Dropout")
@@ -76,7 +109,9 @@ def of_integers(make: Maker, op: str) -> Example:
 @example("Pow")
 def power(make: Maker) -> Example:
     if make.draw.one_of(True, False):
-        return make.model("Pow", [make.tensor(low=0.0)], [np.array(make.draw.one_of(0.5, 1.0, 2.0, 3.0), np.float32)])
+        exponent = make.draw.one_of(0.5, 1.0, 2.0, 3.0, 0.25, 0.75, 2.5, -0.5, -1.0, -2.0, 1.7, 5.0)
+        x = make.tensor(low=0.0 if exponent > 0 else 0.3)
+        return make.model("Pow", [x], [np.full(make.draw.one_of((), x.shape[-1:]), exponent, np.float32)])
     x = make.tensor(low=0.5)
     return make.model("Pow", [x, make.values(*_broadcast(make, x))])
 
@@ -86,6 +121,35 @@ def clip(make: Maker) -> Example:
     limits = make.draw.one_of((0, 6), (-1, 1), (0, None), (None, 0.5), (-0.3, 0.4), (None, None), (0, np.inf))
     constants = [None if limit is None else np.array(limit, np.float32) for limit in limits]
     return make.model("Clip", [3 * make.tensor()], constants)
+
+
+@example("Sum", "Mean")
+def of_many(make: Maker, op: str) -> Example:
+    x = make.tensor()
+    others = [make.values(*_broadcast(make, x)) for _ in range(make.draw.size(0, 2))]
+    inputs, constants = make.draw.one_of(([x, *others], []), ([x], others))
+    return make.model(op, inputs, constants)
+
+
+@example("Mod")
+def modulo(make: Maker) -> Example:
+    x, fmod = 5 * make.tensor(), make.draw.size(0, 1)
+    other = np.asarray(make.values(*_broadcast(make, x), low=0.5) * make.draw.one_of(1, -1), np.float32)
+    if not fmod or make.draw.one_of(True, False):
+        x, other = np.asarray(x, np.int32), np.asarray(np.ceil(np.abs(other)) * np.sign(other), np.int32)
+    inputs, constants = make.draw.one_of(([x, other], []), ([x], [other]))
+    return make.model("Mod", inputs, constants, fmod=fmod)
+
+
+@example("Shrink")
+def shrink(make: Maker) -> Example:
+    limit = make.draw.one_of(None, 0.3)
+    return make.model("Shrink", [make.tensor()], lambd=limit, bias=make.draw.one_of(None, 0.3, 0.5))
+
+
+@example("ThresholdedRelu")
+def thresholded_relu(make: Maker) -> Example:
+    return make.model("ThresholdedRelu", [make.tensor()], alpha=make.draw.one_of(None, 0.2))
 
 
 @example("LeakyRelu", "Elu", "Celu")
@@ -117,6 +181,11 @@ def cast(make: Maker) -> Example:
     return make.model("Cast", [5 * make.tensor()], to=to)
 
 
+@example("CastLike")
+def cast_like(make: Maker) -> Example:
+    return make.model("CastLike", [5 * make.tensor()], [np.zeros(1, make.draw.one_of(np.int32, np.int64))])
+
+
 @example("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 def comparison(make: Maker, op: str) -> Example:
     x = np.round(make.tensor(least=2))
@@ -125,7 +194,7 @@ def comparison(make: Maker, op: str) -> Example:
     return make.model(op, inputs, constants, opset=18)
 
 
-@example("And", "Or")
+@example("And", "Or", "Xor")
 def logical(make: Maker, op: str) -> Example:
     x = make.tensor(least=2) > 0
     other = np.asarray(make.values(*_broadcast(make, x)) > 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -70,10 +72,44 @@ def _initializers(arrays: dict[str, np.ndarray]) -> list[onnx.TensorProto]:
 @example("Einsum")
 def einsum(make: Maker) -> Example:
     equation = make.draw.one_of(
-        "ij,jk->ik", "bhqd,bhkd->bhqk", "bchw,bdhw->bcd", "bij, bj -> bi", "ai,bi->ba", "bi,bo->boi"
+        "ij,jk->ik",
+        "bhqd,bhkd->bhqk",
+        "bchw,bdhw->bcd",
+        "bij, bj -> bi",
+        "ai,bi->ba",
+        "bi,bo->boi",
+        "bi,bi->bi",
+        "ij,kl->ik",
+        "ij,jk",
+        "ij,jk,kl->il",
+        "a,b,ab->",
+        "ij,ij->",
+        "iij,j->i",
     )
-    left, right = equation.replace(" ", "").partition("->")[0].split(",")
-    sizes = {letter: make.draw.size(1, 5) for letter in {*left, *right}}
-    x, y = (make.values(*(sizes[letter] for letter in term)) for term in (left, right))
-    inputs, constants = make.draw.one_of(([x, y], []), ([x], [y]))
-    return make.model("Einsum", inputs, constants, equation=equation)
+    return _einsum(make, equation, equation.replace(" ", "").partition("->")[0].split(","))
+
+
+@example("Einsum")
+def of_one_operand(make: Maker) -> Example:
+    equation = make.draw.one_of("ijk->ki", "ij->", "bhw->b", "ii->i", "iji->j", "ba", "...ij->...ji", "...i->...")
+    return _einsum(make, equation, equation.replace("...", "xy").partition("->")[0].split(","))
+
+
+@example("Einsum")
+def with_an_ellipsis(make: Maker) -> Example:
+    equation, terms = make.draw.one_of(
+        ("...ij,...jk->...ik", ["xyij", "xyjk"]),
+        ("...ij,...jk->...ik", ["xyij", "zyjk"]),
+        ("...ij,jk->...ik", ["xij", "jk"]),
+        ("b...,b...->b...", ["bxy", "bxy"]),
+        ("...i,...i", ["xi", "xi"]),
+    )
+    return _einsum(make, equation, terms)
+
+
+def _einsum(make: Maker, equation: str, terms: Sequence[str]) -> Example:
+    sizes = {letter: make.draw.size(1, 5) for term in terms for letter in term} | {"z": 1}
+    operands = [make.values(*(sizes[letter] for letter in term)) for term in terms]
+    constants = make.draw.one_of(0, len(operands) // 2)
+    split = len(operands) - constants
+    return make.model("Einsum", operands[:split], operands[split:], equation=equation)

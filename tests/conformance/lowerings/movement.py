@@ -124,4 +124,21 @@ def largest(make: Maker) -> Example:
     x = make.tensor()
     axis = make.draw.size(-x.ndim, x.ndim - 1)
     count = make.draw.size(1, x.shape[axis])
-    return make.model("TopK", [x], [np.array([count], np.int64)], outputs=2, axis=axis)
+    return make.model("TopK", [x], [np.array([count], np.int64)], outputs=2, axis=axis, largest=make.draw.size(0, 1))
+
+
+@example("Trilu")
+def triangle(make: Maker) -> Example:
+    x = make.tensor(least=2)
+    values = make.draw.one_of(x, np.asarray(9 * x, np.int32), np.asarray(x > 0))
+    diagonal = make.draw.one_of(None, np.array(make.draw.size(-2, 2), np.int64))
+    return make.model("Trilu", [values], [diagonal], upper=make.draw.one_of(None, 0, 1))
+
+
+@example("OneHot")
+def one_hot(make: Maker) -> Example:
+    depth = make.draw.size(2, 4)
+    indices = make.rng.integers(-depth - 1, depth + 1, [make.draw.size(1, 3) for _ in range(make.draw.size(1, 3))])
+    values = make.draw.one_of(np.array([0, 1], np.float32), np.array([-0.5, 2], np.float32), np.array([3, 1]))
+    axis = make.draw.size(-indices.ndim - 1, indices.ndim)
+    return make.model("OneHot", [indices], [np.array(depth, np.int64), values], axis=axis)

@@ -30,7 +30,17 @@ def softmax(make: Maker, op: str) -> Example:
     return make.model(op, [x], axis=make.draw.one_of(None, make.draw.size(-x.ndim, x.ndim - 1)))
 
 
-@example("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd")
+@example(
+    "ReduceMean",
+    "ReduceMax",
+    "ReduceMin",
+    "ReduceSum",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSumExp",
+    "ReduceSumSquare",
+    "ReduceProd",
+)
 def reduction(make: Maker, op: str) -> Example:
     x = make.tensor(most=5)
     axes = [axis for axis in range(x.ndim) if make.draw.one_of(True, False)] or None
@@ -39,6 +49,12 @@ def reduction(make: Maker, op: str) -> Example:
         inputs = None if axes is None else np.array(axes, np.int64)
         return make.model(op, [x], [inputs], opset=18, keepdims=keep)
     return make.model(op, [x], axes=axes, keepdims=keep)
+
+
+@example("ReduceLogSum")
+def log_of_sum(make: Maker) -> Example:
+    x = make.tensor(low=0.5)
+    return make.model("ReduceLogSum", [x], axes=make.draw.one_of(None, [0], [-1]), keepdims=make.draw.size(0, 1))
 
 
 @example("ReduceMean")
@@ -64,3 +80,10 @@ def cumulative_sum(make: Maker) -> Example:
     x = make.tensor()
     options = {"exclusive": make.draw.size(0, 1), "reverse": make.draw.size(0, 1)}
     return make.model("CumSum", [x], [np.array(make.draw.size(-x.ndim, x.ndim - 1), np.int64)], **options)
+
+
+@example("RMSNormalization")
+def rms_normalization(make: Maker) -> Example:
+    x = make.values(*(make.draw.size(1, 4) for _ in range(make.draw.size(1, 3))), 8)
+    axis = make.draw.size(-x.ndim, -1)
+    return make.model("RMSNormalization", [x], [make.values(*x.shape[axis:])], opset=23, axis=axis)

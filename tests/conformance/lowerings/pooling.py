@@ -25,8 +25,8 @@ def _windows(make: Maker, rank: int) -> dict[str, Any]:
 
 @example("MaxPool", "AveragePool")
 def pool(make: Maker, op: str) -> Example:
-    rank = make.draw.size(1, 2)
-    x = make.image() if rank == 2 else make.signal()
+    rank = make.draw.size(1, 3)
+    x = (make.signal, make.image, make.volume)[rank - 1]()
     windows = _windows(make, rank)
     if op == "AveragePool":
         windows["count_include_pad"] = make.draw.size(0, 1)
@@ -52,14 +52,14 @@ def padded_by_more_than_half_a_window(make: Maker) -> Example:
 
 @example("GlobalAveragePool", "GlobalMaxPool")
 def whole(make: Maker, op: str) -> Example:
-    return make.model(op, [make.image() if make.draw.one_of(True, False) else make.signal()])
+    return make.model(op, [make.draw.one_of(make.image, make.signal, make.volume)()])
 
 
 @example("Resize")
 def to_sizes(make: Maker) -> Example:
     draw = make.draw
-    x = make.image()
-    sizes = [*x.shape[:2], draw.size(2, 12), draw.size(2, 12)]
+    x = draw.one_of(make.image, make.volume)()
+    sizes = [*x.shape[:2], *(draw.size(2, 12) for _ in x.shape[2:])]
     mode = draw.one_of("nearest", "linear")
     return make.model(
         "Resize",
@@ -76,8 +76,8 @@ def to_sizes(make: Maker) -> Example:
 @example("Resize")
 def by_scales(make: Maker) -> Example:
     draw = make.draw
-    rank = draw.size(1, 2)
-    x = make.image() if rank == 2 else make.signal()
+    rank = draw.size(1, 3)
+    x = (make.signal, make.image, make.volume)[rank - 1]()
     scales = [1.0, 1.0, *(draw.one_of(1.0, 2.0, 3.0) for _ in range(rank))]
     return make.model(
         "Resize",
@@ -87,3 +87,22 @@ def by_scales(make: Maker) -> Example:
         coordinate_transformation_mode=draw.one_of("half_pixel", "asymmetric"),
         nearest_mode="floor",
     )
+
+
+@example("Resize")
+def by_weights(make: Maker) -> Example:
+    draw, x = make.draw, make.image()
+    mode, antialias = draw.one_of(("cubic", 0), ("cubic", 1), ("linear", 1), ("linear", 0))
+    options = {
+        "mode": mode,
+        "antialias": antialias,
+        "coordinate_transformation_mode": draw.one_of("half_pixel", "align_corners", "asymmetric"),
+        "cubic_coeff_a": draw.one_of(None, -0.5) if mode == "cubic" else None,
+    }
+    if antialias:
+        options["coordinate_transformation_mode"] = "half_pixel"
+    if draw.one_of(True, False):
+        scales = np.array([1, 1, *(draw.one_of(1.0, 1.3, 2.0, 0.6) for _ in range(2))], np.float32)
+        return make.model("Resize", [x], [None, scales], opset=18, **options)
+    sizes = np.array([*x.shape[:2], draw.size(2, 12), draw.size(2, 12)])
+    return make.model("Resize", [x], [None, None, sizes], opset=18, **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
-from edgeprune.tflite.tflite_schema import schema
+from edgeprune.tflite.conversion.ops.view_operators import constant, elementwise
 
 _UNARY = {
     "Abs": "ABS",
@@ -27,86 +27,111 @@ _UNARY = {
     "Sin": "SIN",
     "Sqrt": "SQRT",
 }
+_LARGEST_EXPONENT = 4
 BINARY = {
-    "Add": ("ADD", schema.AddOptionsT),
-    "Div": ("DIV", schema.DivOptionsT),
-    "Max": ("MAXIMUM", schema.MaximumMinimumOptionsT),
-    "Min": ("MINIMUM", schema.MaximumMinimumOptionsT),
-    "Mul": ("MUL", schema.MulOptionsT),
-    "Pow": ("POW", schema.PowOptionsT),
-    "Sub": ("SUB", schema.SubOptionsT),
-    "Equal": ("EQUAL", schema.EqualOptionsT),
-    "Greater": ("GREATER", schema.GreaterOptionsT),
-    "GreaterOrEqual": ("GREATER_EQUAL", schema.GreaterEqualOptionsT),
-    "Less": ("LESS", schema.LessOptionsT),
-    "LessOrEqual": ("LESS_EQUAL", schema.LessEqualOptionsT),
-    "And": ("LOGICAL_AND", schema.LogicalAndOptionsT),
-    "Or": ("LOGICAL_OR", schema.LogicalOrOptionsT),
+    "Add": "ADD",
+    "Div": "DIV",
+    "Max": "MAXIMUM",
+    "Min": "MINIMUM",
+    "Mul": "MUL",
+    "Pow": "POW",
+    "Sub": "SUB",
+    "Equal": "EQUAL",
+    "Greater": "GREATER",
+    "GreaterOrEqual": "GREATER_EQUAL",
+    "Less": "LESS",
+    "LessOrEqual": "LESS_EQUAL",
+    "And": "LOGICAL_AND",
+    "Or": "LOGICAL_OR",
 }
 """Operators whose inputs broadcast, with their TFLite operators."""
 
 
 @lowering(*_UNARY, layout="any")
 def unary(node: Node, low: Lowering) -> None:
-    view = low.view(node.inputs[0])
-    tensor = low.emit(_UNARY[node.op], [view.tensor], view.tensor.shape)
-    low.write(node.outputs[0], view.over(tensor))
+    low.write(node.outputs[0], elementwise(low, _UNARY[node.op], low.view(node.inputs[0])))
 
 
 @lowering(*BINARY, layout="any")
 def binary(node: Node, low: Lowering) -> None:
     """Lower an elementwise operator. Max and Min take any number of tensors, the others two."""
-    exponent = low.array(node.inputs[1]) if node.op == "Pow" else None
-    if exponent is not None and exponent.size == 1 and exponent.item() in (1, 2, 0.5):
-        _power(node, low, float(exponent.item()))
+    exponent = _exponent(node, low) if node.op == "Pow" else None
+    if exponent is not None:
+        low.write(node.outputs[0], _power(low, low.view(node.inputs[0]), exponent))
         return
     views = [low.view(name) for name in node.inputs]
     if ONNX[node.op].commutative:  # constants last: there they can go into the layer before
         views.sort(key=lambda view: view.tensor.is_constant)
     if len(views) == 1:
         low.write(node.outputs[0], views[0])
-    code, options = BINARY[node.op]
     result = views[0]
     for view in views[1:]:
-        result = _broadcast(node, low, code, [result, view], options())
+        result = elementwise(low, BINARY[node.op], result, view)
     low.write(node.outputs[0], result)
 
 
 @lowering("Reciprocal", layout="any")
 def reciprocal(node: Node, low: Lowering) -> None:
-    view = low.view(node.inputs[0])
-    one = low.constant("one", np.array(1, view.tensor.dtype))
-    y = low.emit("DIV", [one, view.tensor], view.tensor.shape, schema.DivOptionsT())
-    low.write(node.outputs[0], view.over(y))
+    low.write(node.outputs[0], elementwise(low, "DIV", 1, low.view(node.inputs[0])))
 
 
 @lowering("IsNaN", layout="any")
 def is_nan(node: Node, low: Lowering) -> None:
     """Lower IsNaN: NaN is the only value that differs from itself."""
     view = low.view(node.inputs[0])
-    x = view.tensor
-    differs = low.emit("NOT_EQUAL", [x, x], x.shape, schema.NotEqualOptionsT(), dtype=np.dtype(bool))
-    low.write(node.outputs[0], view.over(differs))
+    low.write(node.outputs[0], elementwise(low, "NOT_EQUAL", view, view))
 
 
 @lowering("Where", layout="any")
 def where(node: Node, low: Lowering) -> None:
-    views = [low.view(name) for name in node.inputs]
-    low.write(node.outputs[0], _broadcast(node, low, "SELECT_V2", views, schema.SelectV2OptionsT()))
+    """Lower Where. A constant condition that masks a computed value by constants becomes a factor and a term.
+
+    Unlike a selection, both can be quantized. Values that are masked must be finite.
+    """
+    condition = low.array(node.inputs[0])
+    masked = [index for index in (1, 2) if low.array(node.inputs[index]) is not None]
+    if condition is None or len(masked) != 1 or low.source.dtypes[node.outputs[0]] != np.float32:
+        low.write(node.outputs[0], elementwise(low, "SELECT_V2", *(low.view(name) for name in node.inputs)))
+        return
+    fill = low.array(node.inputs[masked[0]])
+    assert fill is not None
+    is_masked = condition if masked[0] == 1 else ~condition
+    result = low.view(node.inputs[3 - masked[0]])
+    if not np.isinf(fill).all():  # the sum with an infinite value is this value
+        result = elementwise(low, "MUL", result, constant(low, "factor", (~is_masked).astype(np.float32)))
+    if fill.any():
+        term = np.where(is_masked, fill, np.float32(0))
+        result = elementwise(low, "ADD", result, constant(low, "term", term))
+    shape = low.source.shapes[node.outputs[0]]
+    low.write(node.outputs[0], result if result.shape == shape else _expanded(low, result, shape))
 
 
-def _broadcast(node: Node, low: Lowering, code: str, views: Sequence[LayoutView], options: object) -> LayoutView:
-    tensors, aligned = low.aligned(views)
-    shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
-    return aligned.over(low.emit(code, tensors, shape, options, dtype=low.source.dtypes[node.outputs[0]]))
+def _expanded(low: Lowering, view: LayoutView, shape: tuple[int, ...]) -> LayoutView:
+    return elementwise(low, "ADD", view, constant(low, "zeros", np.zeros(shape, np.float32)))
 
 
-def _power(node: Node, low: Lowering, exponent: float) -> None:
-    """Lower Pow to a product or root if possible. TFLite Micro has no POW, and ONNX allows negative bases."""
-    view = low.view(node.inputs[0])
-    x = view.tensor
-    if exponent == 2:
-        x = low.emit("MUL", [x, x], x.shape, schema.MulOptionsT())
-    elif exponent == 0.5:
-        x = low.emit("SQRT", [x], x.shape)
-    low.write(node.outputs[0], view.over(x))
+def _exponent(node: Node, low: Lowering) -> float | None:
+    """Return the exponent of a Pow if products and roots compute it; None for others."""
+    exponents, base = low.array(node.inputs[1]), low.view(node.inputs[0])
+    if exponents is None or exponents.size == 0 or base.shape != low.source.shapes[node.outputs[0]]:
+        return None
+    exponent = float(exponents.flat[0])
+    if not (exponents == exponent).all() or not 0 < abs(exponent) <= _LARGEST_EXPONENT:
+        return None
+    whole = exponent > 0 and exponent % 1 == 0
+    return exponent if whole or (exponent % 0.25 == 0 and base.tensor.dtype == np.float32) else None
+
+
+def _power(low: Lowering, x: LayoutView, exponent: float) -> LayoutView:
+    """Compute a power by products and roots. TFLite Micro has no POW, and ONNX allows negative bases."""
+    if exponent == -0.5:
+        return elementwise(low, "RSQRT", x)
+    if exponent < 0:
+        return elementwise(low, "DIV", 1, _power(low, x, -exponent))
+    factors = [x] * int(exponent)
+    fraction = exponent % 1
+    if fraction:
+        root = elementwise(low, "SQRT", x)
+        factors += [root] if fraction >= 0.5 else []
+        factors += [elementwise(low, "SQRT", root)] if fraction % 0.5 else []
+    return reduce(lambda left, right: elementwise(low, "MUL", left, right), factors)

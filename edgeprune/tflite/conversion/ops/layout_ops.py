@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-from onnx import helper
-
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
-from edgeprune.tflite.conversion.tflite_writer import tensor_type
-from edgeprune.tflite.tflite_schema import schema
+from edgeprune.tflite.conversion.ops.view_operators import converted
 
 
 @lowering("Reshape", "Flatten", "Squeeze", "Unsqueeze")
@@ -28,11 +24,7 @@ def identity(node: Node, low: Lowering) -> None:
     low.write(node.outputs[0], low.view(node.inputs[0]))
 
 
-@lowering("Cast", layout="any")
+@lowering("Cast", "CastLike", layout="any")
 def cast(node: Node, low: Lowering) -> None:
-    view = low.view(node.inputs[0])
-    x, dtype = view.tensor, np.dtype(helper.tensor_dtype_to_np_dtype(node.get("to")))
-    if x.dtype != dtype:
-        options = schema.CastOptionsT(inDataType=tensor_type(x.dtype), outDataType=tensor_type(dtype))
-        x = low.emit("CAST", [x], x.shape, options, dtype=dtype)
-    low.write(node.outputs[0], view.over(x))
+    dtype = low.source.dtypes[node.outputs[0]]
+    low.write(node.outputs[0], converted(low, low.view(node.inputs[0]), dtype))

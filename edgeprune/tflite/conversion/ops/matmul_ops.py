@@ -10,6 +10,7 @@ from edgeprune.tflite.conversion.layout_views import LayoutView, identity
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
+from edgeprune.tflite.conversion.ops.view_operators import elementwise
 from edgeprune.tflite.conversion.tflite_graph import Array, Tensor
 from edgeprune.tflite.tflite_schema import schema
 
@@ -28,17 +29,17 @@ def gemm(node: Node, low: Lowering) -> None:
     if weights is not None:
         matrix = alpha * (weights.T if node.get("transB", 0) else weights)
         bias = None if addend is None else _as_bias(beta * addend, matrix.shape[1])
-        result = _fully_connected(low, left, matrix, bias)
+        result = fully_connected(low, left, matrix, bias)
     else:
         bias = None
-        result = _product(low, left, right)
+        result = matrix_product(low, left, right)
         if alpha != 1:
-            result = _elementwise(low, "MUL", result, LayoutView.of(low.constant("alpha", np.array(alpha))))
+            result = elementwise(low, "MUL", result, float(alpha))
     if node.input(2) and bias is None:
         term = low.view(node.inputs[2])
         if beta != 1:
-            term = _elementwise(low, "MUL", term, LayoutView.of(low.constant("beta", np.array(beta))))
-        result = _elementwise(low, "ADD", result, term)
+            term = elementwise(low, "MUL", term, float(beta))
+        result = elementwise(low, "ADD", result, term)
     low.write(node.outputs[0], result)
 
 
@@ -47,15 +48,15 @@ def matmul(node: Node, low: Lowering) -> None:
     left, right = low.view(node.inputs[0]), low.view(node.inputs[1])
     weights = low.array(node.inputs[1])
     if weights is not None and weights.ndim == 2 and left.rank > 1:
-        result = _fully_connected(low, left, weights, None)
+        result = fully_connected(low, left, weights, None)
     else:
         rows = left if left.rank > 1 else low.reshaped(left, (1, *left.shape))
         columns = right if right.rank > 1 else low.reshaped(right, (*right.shape, 1))
-        result = _product(low, rows, columns)
+        result = matrix_product(low, rows, columns)
     low.write(node.outputs[0], low.reshaped(result, low.source.shapes[node.outputs[0]]))
 
 
-def _fully_connected(low: Lowering, x_view: LayoutView, matrix: Array, bias: Array | None) -> LayoutView:
+def fully_connected(low: Lowering, x_view: LayoutView, matrix: Array, bias: Array | None) -> LayoutView:
     """Multiply ``x_view`` (..., in) by ``matrix`` (in, out).
 
     The input may be stored in any order in which the summed dimension is last. The weights are permuted to this order.
@@ -87,44 +88,7 @@ def _as_bias(addend: Array, columns: int) -> Array | None:
     return np.broadcast_to(addend.reshape(-1), columns)
 
 
-@lowering("Einsum")
-def einsum(node: Node, low: Lowering) -> None:
-    """Lower an Einsum of two tensors to a product of matrices, batched over the letters that all three terms have."""
-    equation = node.get("equation").replace(" ", "")
-    terms, _, result = equation.partition("->")
-    left_term, _, right_term = terms.partition(",")
-    alone = set(left_term) ^ set(right_term)
-    if not result or "." in terms or terms.count(",") != 1 or not alone <= set(result) <= set(terms):
-        raise node.unsupported(f"the equation {equation}", "of two terms, and only letters of both may be summed over")
-    left, right = node.inputs
-    if low.array(left) is not None:
-        (left, right), (left_term, right_term) = (right, left), (right_term, left_term)
-    if any(len(set(term)) < len(term) for term in (left_term, right_term)):
-        raise node.unsupported(f"the equation {equation}", "without a letter that a term repeats")
-    both = set(left_term) & set(right_term)
-    batch = [letter for letter in result if letter in both]
-    inner = [letter for letter in left_term if letter in both and letter not in result]
-    rows, columns = ([letter for letter in result if letter in set(term) - both] for term in (left_term, right_term))
-    sizes = dict(zip(left_term + right_term, low.view(left).shape + low.view(right).shape, strict=True))
-
-    def matrices(name: str, term: str, *dims: list[str]) -> LayoutView:
-        ordered = low.view(name).transposed([term.index(letter) for part in (batch, *dims) for letter in part])
-        leading = [prod(sizes[letter] for letter in batch)] if batch else []
-        return low.reshaped(ordered, (*leading, *(prod(sizes[letter] for letter in part) for part in dims)))
-
-    first = matrices(left, left_term, rows, inner)
-    weights = low.array(right)
-    if weights is not None and not batch:
-        matrix = weights.transpose([right_term.index(letter) for letter in (*inner, *columns)])
-        product = _fully_connected(low, first, matrix.reshape(first.shape[-1], -1), None)
-    else:
-        product = _product(low, first, matrices(right, right_term, inner, columns))
-    letters = [*batch, *rows, *columns]
-    split = low.reshaped(product, [sizes[letter] for letter in letters])
-    low.write(node.outputs[0], split.transposed([letters.index(letter) for letter in result]))
-
-
-def _product(low: Lowering, left: LayoutView, right: LayoutView) -> LayoutView:
+def matrix_product(low: Lowering, left: LayoutView, right: LayoutView) -> LayoutView:
     """Multiply two computed batches of matrices."""
     rows, adj_x = _matrices(low, left)
     columns, adj_y = _matrices(low, right)
@@ -142,10 +106,3 @@ def _matrices(low: Lowering, view: LayoutView) -> tuple[Tensor, bool]:
     if stored[0] != sorted(stored[0]) and (stored[1] == sorted(stored[1]) or stored[1][-1:] == [len(view.factors) - 1]):
         return low.arranged(view, swapped), True
     return low.arranged(view, straight), False
-
-
-def _elementwise(low: Lowering, code: str, left: LayoutView, right: LayoutView) -> LayoutView:
-    options = {"ADD": schema.AddOptionsT, "MUL": schema.MulOptionsT}[code]
-    tensors, view = low.aligned([left, right])
-    shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
-    return view.over(low.emit(code, tensors, shape, options()))

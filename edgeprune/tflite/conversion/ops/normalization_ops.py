@@ -10,6 +10,7 @@ from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
+from edgeprune.tflite.conversion.ops.view_operators import constant, elementwise, reduced
 from edgeprune.tflite.tflite_schema import schema
 
 
@@ -24,9 +25,9 @@ def batch_normalization(node: Node, low: Lowering) -> None:
     scale = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + node.get("epsilon", 1e-5))
     shift = beta - mean * scale
     view = low.view(node.inputs[0])
-    for code, part, options in (("MUL", scale, schema.MulOptionsT()), ("ADD", shift, schema.AddOptionsT())):
+    for code, part in (("MUL", scale), ("ADD", shift)):
         data = part.astype(np.float32).reshape(-1, *(1,) * (view.rank - 2))
-        view = _with(low, code, view, LayoutView.of(low.constant(code.lower(), data)), options)
+        view = elementwise(low, code, view, constant(low, code.lower(), data))
     low.write(node.outputs[0], view)
 
 
@@ -35,9 +36,9 @@ def layer_normalization(node: Node, low: Lowering) -> None:
     view = low.view(node.inputs[0])
     first = node.get("axis", -1) % view.rank
     result = _standardized(node, low, view, range(first, view.rank))
-    result = _with(low, "MUL", result, low.view(node.inputs[1]), schema.MulOptionsT())
+    result = elementwise(low, "MUL", result, low.view(node.inputs[1]))
     if node.input(2):
-        result = _with(low, "ADD", result, low.view(node.inputs[2]), schema.AddOptionsT())
+        result = elementwise(low, "ADD", result, low.view(node.inputs[2]))
     low.write(node.outputs[0], result)
 
 
@@ -46,30 +47,31 @@ def instance_normalization(node: Node, low: Lowering) -> None:
     """Lower InstanceNormalization, as which GroupNorm is exported, too. Scale and bias have one value per channel."""
     view = low.view(node.inputs[0])
     result = _standardized(node, low, view, range(2, view.rank))
-    for code, name, options in (
-        ("MUL", node.inputs[1], schema.MulOptionsT()),
-        ("ADD", node.inputs[2], schema.AddOptionsT()),
-    ):
+    for code, name in (("MUL", node.inputs[1]), ("ADD", node.inputs[2])):
         part = low.view(name)
-        result = _with(low, code, result, low.reshaped(part, (part.shape[0], *(1,) * (view.rank - 2))), options)
+        part = low.reshaped(part, (part.shape[0], *(1,) * (view.rank - 2)))
+        result = elementwise(low, code, result, part)
     low.write(node.outputs[0], result)
+
+
+@lowering("RMSNormalization")
+def rms_normalization(node: Node, low: Lowering) -> None:
+    view = low.view(node.inputs[0])
+    axes = range(node.get("axis", -1) % view.rank, view.rank)
+    mean = reduced(low, "MEAN", elementwise(low, "MUL", view, view), axes)
+    inverse = elementwise(low, "RSQRT", elementwise(low, "ADD", mean, node.get("epsilon", 1e-5)))
+    low.write(
+        node.outputs[0], elementwise(low, "MUL", elementwise(low, "MUL", view, inverse), low.view(node.inputs[1]))
+    )
 
 
 def _standardized(node: Node, low: Lowering, view: LayoutView, axes: Iterable[int]) -> LayoutView:
     """Subtract the mean over ``axes``, and divide by the standard deviation."""
-    x, order = low.with_onnx_dims(view)
-    stored = sorted(order.index(axis) for axis in axes)
-    over = low.constant("axes", np.array(stored, np.int32))
-    reduced_shape = tuple(1 if index in stored else size for index, size in enumerate(x.shape))
-    keep_dims = schema.ReducerOptionsT(keepDims=True)
-    mean = low.emit("MEAN", [x, over], reduced_shape, keep_dims)
-    centred = low.emit("SUB", [x, mean], x.shape, schema.SubOptionsT())
-    squares = low.emit("MUL", [centred, centred], x.shape, schema.MulOptionsT())
-    variance = low.emit("MEAN", [squares, over], reduced_shape, keep_dims)
-    epsilon = low.constant("epsilon", np.array(node.get("epsilon", 1e-5), np.float32))
-    shifted = low.emit("ADD", [variance, epsilon], reduced_shape, schema.AddOptionsT())
-    inverse = low.emit("RSQRT", [shifted], reduced_shape)
-    return LayoutView.of(low.emit("MUL", [centred, inverse], x.shape, schema.MulOptionsT()), order)
+    over = list(axes)
+    centred = elementwise(low, "SUB", view, reduced(low, "MEAN", view, over))
+    variance = reduced(low, "MEAN", elementwise(low, "MUL", centred, centred), over)
+    shifted = elementwise(low, "ADD", variance, node.get("epsilon", 1e-5))
+    return elementwise(low, "MUL", centred, elementwise(low, "RSQRT", shifted))
 
 
 @lowering("Softmax", "LogSoftmax")
@@ -85,8 +87,3 @@ def softmax(node: Node, low: Lowering) -> None:
         else low.emit("LOG_SOFTMAX", [x], x.shape)
     )
     low.write(node.outputs[0], LayoutView.of(y, order))
-
-
-def _with(low: Lowering, code: str, view: LayoutView, operand: LayoutView, options: object) -> LayoutView:
-    tensors, aligned = low.aligned([view, operand])
-    return aligned.over(low.emit(code, tensors, tensors[0].shape, options))

@@ -9,6 +9,7 @@ from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
 from edgeprune.tflite.conversion.ops.pooling_ops import global_pooling
+from edgeprune.tflite.conversion.ops.view_operators import elementwise, reduced
 from edgeprune.tflite.tflite_schema import schema
 
 _CODES = {
@@ -18,6 +19,7 @@ _CODES = {
     "ReduceSum": "SUM",
     "ReduceL1": "SUM",
     "ReduceL2": "SUM",
+    "ReduceLogSum": "SUM",
     "ReduceProd": "REDUCE_PROD",
     "ReduceSumSquare": "SUM",
 }
@@ -28,22 +30,32 @@ def reduction(node: Node, low: Lowering) -> None:
     """Lower a reduction. It keeps the reduced dimensions, which the view then drops at no cost."""
     view = low.view(node.inputs[0])
     if node.op == "ReduceL1":
-        view = view.over(low.emit("ABS", [view.tensor], view.tensor.shape))
+        view = elementwise(low, "ABS", view)
     elif node.op in ("ReduceL2", "ReduceSumSquare"):
-        view = view.over(low.emit("MUL", [view.tensor, view.tensor], view.tensor.shape, schema.MulOptionsT()))
+        view = elementwise(low, "MUL", view, view)
     axes = _axes(node, low, view.rank)
     if axes:
         x, order = low.with_onnx_dims(view)
-        stored = sorted(order.index(axis) for axis in axes)
-        reduced_shape = tuple(1 if index in stored else size for index, size in enumerate(x.shape))
-        if _CODES[node.op] == "MEAN" and len(x.shape) == 4 and stored == [1, 2]:
-            y = global_pooling("AVERAGE_POOL_2D", low, x)
+        if _CODES[node.op] == "MEAN" and len(x.shape) == 4 and {order[1], order[2]} == set(axes):
+            view = LayoutView.of(global_pooling("AVERAGE_POOL_2D", low, x), order)
         else:
-            over = low.constant("axes", np.array(stored, np.int32))
-            y = low.emit(_CODES[node.op], [x, over], reduced_shape, schema.ReducerOptionsT(keepDims=True))
-        view = LayoutView.of(y, order)
+            view = reduced(low, _CODES[node.op], view, axes)
     if node.op == "ReduceL2":
-        view = view.over(low.emit("SQRT", [view.tensor], view.tensor.shape))
+        view = elementwise(low, "SQRT", view)
+    elif node.op == "ReduceLogSum":
+        view = elementwise(low, "LOG", view)
+    low.write(node.outputs[0], low.reshaped(view, low.source.shapes[node.outputs[0]]))
+
+
+@lowering("ReduceLogSumExp")
+def log_of_sum_of_exponentials(node: Node, low: Lowering) -> None:
+    """Lower ReduceLogSumExp. Exponentials are those of the distance to the maximum, which do not overflow."""
+    view = low.view(node.inputs[0])
+    axes = _axes(node, low, view.rank)
+    if axes:
+        highest = reduced(low, "REDUCE_MAX", view, axes)
+        powers = elementwise(low, "EXP", elementwise(low, "SUB", view, highest))
+        view = elementwise(low, "ADD", elementwise(low, "LOG", reduced(low, "SUM", powers, axes)), highest)
     low.write(node.outputs[0], low.reshaped(view, low.source.shapes[node.outputs[0]]))
 
 

@@ -1,15 +1,24 @@
-"""Lowering of Resize. It compares the sampling positions of ONNX with those of TFLite's modes in each dimension."""
+"""Lowering of Resize. It compares the sampling positions of ONNX with those of TFLite's modes in each dimension.
+
+Other ways to interpolate, such as cubic, are products with constant weights.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
-from edgeprune.tflite.conversion.nhwc import stored_image, stored_shape, write_image
+from edgeprune.tflite.conversion.nhwc import stored_image, write_image
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
+from edgeprune.tflite.conversion.ops.matmul_ops import matrix_product
+from edgeprune.tflite.conversion.ops.view_operators import constant, gathered
+from edgeprune.tflite.conversion.ops.volumes import RANK, along_depth, planes, volume
+from edgeprune.tflite.conversion.resize_weights import resize_weights
 from edgeprune.tflite.conversion.tflite_graph import Array, Tensor
 from edgeprune.tflite.tflite_schema import schema
 
@@ -40,77 +49,126 @@ _TFLITE_MODES = {  # name of ONNX's positions, rounding to the nearest, align_co
 }
 
 
+@dataclass(frozen=True)
+class _Axis:
+    """Spatial dimension.
+
+    Attributes:
+        size: Size of the input.
+        positions: Position in the input of each element of the output.
+        scale: Scale that the node states, or else the quotient of the sizes.
+    """
+
+    size: int
+    positions: Array
+    scale: float
+
+    @property
+    def out(self) -> int:
+        return len(self.positions)
+
+    @property
+    def clipped(self) -> Array:
+        return np.clip(self.positions, 0, self.size - 1)
+
+
+def _unscaled(size: int) -> _Axis:
+    return _Axis(size, np.arange(size, dtype=float), 1.0)
+
+
 @lowering("Resize", layout="channels_last")
 def resize(node: Node, low: Lowering) -> None:
-    mode, name = node.get("mode", "nearest"), node.get("coordinate_transformation_mode", "half_pixel")
+    name = node.get("coordinate_transformation_mode", "half_pixel")
     if name not in _MODES:
         raise node.unsupported(f"coordinate_transformation_mode '{name}'", f"one of {', '.join(_MODES)}")
-    x = stored_image(node, low, node.inputs[0])
-    output_shape = stored_shape(node, low)
-    if (output_shape[0], output_shape[3]) != (x.shape[0], x.shape[3]):
-        raise node.unsupported("another batch or number of channels in its output", "over height and width alone")
-    if node.get("antialias", 0):
-        raise node.unsupported("antialias 1", "0")
-    counts = list(zip(x.shape[1:3], output_shape[1:3], _scales(node, low, x, output_shape), strict=True))
-    positions = [_positions(name, size, out, scale) for size, out, scale in counts]
-    if mode == "nearest":
-        y = _nearest(node, low, x, output_shape, positions)
-    elif mode == "linear":
-        y = _linear(node, low, x, output_shape, positions)
-    else:
-        raise node.unsupported(f"mode '{mode}'", "nearest or linear")
-    write_image(node, low, y)
+    view = low.view(node.inputs[0])
+    outs = low.source.shapes[node.outputs[0]]
+    if outs[:2] != view.shape[:2]:
+        raise node.unsupported("another batch or number of channels in its output", "over spatial dimensions alone")
+    axes = [
+        _Axis(size, _positions(name, size, out, scale), scale)
+        for size, out, scale in zip(view.shape[2:], outs[2:], _scales(node, low, view.shape, outs), strict=True)
+    ]
+    if view.rank < RANK:
+        x = stored_image(node, low, node.inputs[0])
+        write_image(node, low, _resized(node, low, x, [_unscaled(1), *axes][-2:]))
+        return
+    if outs[3:] != view.shape[3:]:
+        y = _resized(node, low, planes(low, view), axes[1:])
+        view = volume(low, y, view.shape[0], (view.shape[2], *outs[3:]))
+    if outs[2] != view.shape[2]:
+        y = _resized(node, low, along_depth(low, view), [axes[0], _unscaled(outs[3] * outs[4])])
+        view = volume(low, y, view.shape[0], outs[2:])
+    low.write(node.outputs[0], view)
 
 
-def _scales(node: Node, low: Lowering, x: Tensor, output_shape: tuple[int, ...]) -> list[float]:
-    """Return the scales of height and width, from the input ``scales`` or from the sizes."""
+def _resized(node: Node, low: Lowering, x: Tensor, axes: Sequence[_Axis]) -> Tensor:
+    """Resize NHWC ``x`` along height and width."""
+    if node.get("mode", "nearest") == "nearest":
+        return _nearest(node, low, x, axes)
+    y = None
+    if node.get("mode") == "linear" and not node.get("antialias", 0):
+        y = _linear(low, x, axes)
+    return _weighted(node, low, x, axes) if y is None else y
+
+
+def _scales(node: Node, low: Lowering, shape: Sequence[int], output_shape: Sequence[int]) -> list[float]:
+    """Return the scales of spatial dimensions, from the input ``scales`` or from the sizes."""
     stated_scales = low.array(node.input(2)) if node.input(2) else None
     if stated_scales is None or stated_scales.size == 0:
-        return [out / size for size, out in zip(x.shape[1:3], output_shape[1:3], strict=True)]
-    axes = node.get("axes", list(range(len(low.source.shapes[node.inputs[0]]))))
-    scales = [1.0] * len(low.source.shapes[node.inputs[0]])
-    for axis, scale in zip(axes, stated_scales, strict=True):
+        return [out / size for size, out in zip(shape[2:], output_shape[2:], strict=True)]
+    scales = [1.0] * len(shape)
+    for axis, scale in zip(node.get("axes", range(len(shape))), stated_scales, strict=True):
         scales[axis] = float(scale)
-    return scales[2:] if len(scales) == 4 else [1.0, scales[2]]
+    return scales[2:]
 
 
-def _nearest(node: Node, low: Lowering, x: Tensor, output_shape: tuple[int, ...], positions: list[Array]) -> Tensor:
+def _nearest(node: Node, low: Lowering, x: Tensor, axes: Sequence[_Axis]) -> Tensor:
     """Resize with the mode of TFLite that selects the same elements, or else gather them."""
     rounding = _ROUNDINGS[node.get("nearest_mode", "round_prefer_floor")]
-    sizes, outs = x.shape[1:3], output_shape[1:3]
-    onnx_indices = [np.clip(rounding(position), 0, size - 1) for position, size in zip(positions, sizes, strict=True)]
+    onnx_indices = [np.clip(rounding(axis.positions), 0, axis.size - 1) for axis in axes]
     for name, (nearest, corners, half) in _TFLITE_MODES.items():
         tflite_indices = [
-            np.clip(_ROUNDINGS[nearest](_positions(name, size, out, out / size)), 0, size - 1)
-            for size, out in zip(sizes, outs, strict=True)
+            np.clip(_ROUNDINGS[nearest](_positions(name, axis.size, axis.out, axis.out / axis.size)), 0, axis.size - 1)
+            for axis in axes
         ]
         if all(np.array_equal(expected, actual) for expected, actual in zip(onnx_indices, tflite_indices, strict=True)):
             options = schema.ResizeNearestNeighborOptionsT(alignCorners=corners, halfPixelCenters=half)
-            size = low.constant("size", np.array(outs, np.int32))
-            return low.emit("RESIZE_NEAREST_NEIGHBOR", [x, size], output_shape, options)
-    for axis, indices in enumerate(onnx_indices, start=1):
-        if not np.array_equal(indices, np.arange(x.shape[axis])):
-            shape = [len(indices) if index == axis else size for index, size in enumerate(x.shape)]
-            indices_tensor = low.constant("indices", indices.astype(np.int32))
-            x = low.emit("GATHER", [x, indices_tensor], shape, schema.GatherOptionsT(axis=axis))
-    return x
+            return _by_mode(low, "RESIZE_NEAREST_NEIGHBOR", x, axes, options)
+    result = LayoutView.of(x)
+    for dim, indices in enumerate(onnx_indices, start=1):
+        if not np.array_equal(indices, np.arange(x.shape[dim])):
+            result = gathered(low, result, dim, indices)
+    return result.tensor
 
 
-def _linear(node: Node, low: Lowering, x: Tensor, output_shape: tuple[int, ...], positions: list[Array]) -> Tensor:
-    sizes, outs = x.shape[1:3], output_shape[1:3]
-    onnx_positions = [np.clip(position, 0, size - 1) for position, size in zip(positions, sizes, strict=True)]
+def _linear(low: Lowering, x: Tensor, axes: Sequence[_Axis]) -> Tensor | None:
+    """Resize with the mode of TFLite that has the same positions; None if there is none."""
     for name, (_, corners, half) in _TFLITE_MODES.items():
-        tflite_positions = [
-            np.clip(_positions(name, size, out, out / size), 0, size - 1) for size, out in zip(sizes, outs, strict=True)
+        tflite_axes = [
+            _Axis(axis.size, _positions(name, axis.size, axis.out, axis.out / axis.size), axis.scale) for axis in axes
         ]
         if all(
-            np.allclose(expected, actual, atol=1e-6)
-            for expected, actual in zip(onnx_positions, tflite_positions, strict=True)
+            np.allclose(axis.clipped, other.clipped, atol=1e-6) for axis, other in zip(axes, tflite_axes, strict=True)
         ):
             options = schema.ResizeBilinearOptionsT(alignCorners=corners, halfPixelCenters=half)
-            size = low.constant("size", np.array(outs, np.int32))
-            return low.emit("RESIZE_BILINEAR", [x, size], output_shape, options)
-    raise node.unsupported(
-        f"scales {[round(float(out / size), 4) for size, out in zip(sizes, outs, strict=True)]} that its sizes round",
-        "resized to sizes that are the scales times the input's",
-    )
+            return _by_mode(low, "RESIZE_BILINEAR", x, axes, options)
+    return None
+
+
+def _by_mode(low: Lowering, code: str, x: Tensor, axes: Sequence[_Axis], options: object) -> Tensor:
+    size = low.constant("size", np.array([axis.out for axis in axes], np.int32))
+    return low.emit(code, [x, size], (x.shape[0], *(axis.out for axis in axes), x.shape[3]), options)
+
+
+def _weighted(node: Node, low: Lowering, x: Tensor, axes: Sequence[_Axis]) -> Tensor:
+    """Multiply height and then width by constant weights."""
+    batch, _, wide, channels = x.shape
+    shapes = [(batch, x.shape[1], wide * channels), (batch * axes[0].out, wide, channels)]
+    result = LayoutView.of(x)
+    for axis, shape in zip(axes, shapes, strict=True):
+        weights = resize_weights(node, axis.size, axis.out, axis.scale, low.source.opset)
+        if not np.array_equal(weights, np.eye(axis.size)):
+            result = matrix_product(low, constant(low, "weights", weights[None]), low.reshaped(result, shape))
+    whole = low.reshaped(result, (batch, *(axis.out for axis in axes), channels))
+    return low.arranged(whole, range(4))
