@@ -49,6 +49,7 @@ void ep_convolve(const ep_convolution *layer, const int8_t *in, int8_t *out) {
       const int8_t *from = in + ((in_y + rows.first * window->dilation_rows) * window->in_columns + in_x) *
                                     window->in_channels + columns.first * tap_step;
       const int8_t *weights = layer->weights + rows.first * patch.line_weights;
+      const int whole = together && taps == window->kernel_columns && patch.lines == window->kernel_rows;
       patch.runs = together ? 1 : taps;
       patch.size = together ? taps * depth : depth;
       if (together && ((column | patch.size) & 3) != 0 && taps != window->kernel_columns) {
@@ -57,7 +58,9 @@ void ep_convolve(const ep_convolution *layer, const int8_t *in, int8_t *out) {
         weights += column * 2;
         for (int32_t channel = 0; channel < window->out_channels; channel += group_channels) {
           const int32_t end = channel + group_channels;
-          if (two) {
+          if (two && whole) {
+            ep_two_whole(&patch, &layer->outputs, layer->whole_bias, from, weights, end, out, out + end);
+          } else if (two) {
             ep_two_pixels(&patch, &layer->outputs, from, weights, channel, end, out, out + window->out_channels);
           } else {
             ep_one_pixel(&patch, &layer->outputs, from, weights, channel, end, out);

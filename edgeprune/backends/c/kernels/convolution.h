@@ -4,6 +4,7 @@ typedef struct {
   ep_window window;
   ep_outputs outputs;
   const int8_t *weights;
+  const int32_t *whole_bias; /* bias plus in_offset times the sum of the weights, for windows inside the image */
   int16_t in_offset;
   int16_t groups;
 } ep_convolution;

@@ -18,43 +18,44 @@ _RANK = 4
 @operator("ADD", "SUB", in_place=True)
 def addition(layer: Layer) -> None:
     first, second, output = layer.step.input(0), layer.step.input(1), layer.step.output
-    largest = 2.0 * max(first.scale, second.scale)
-    factors = [quantized_multiplier(tensor.scale / largest) for tensor in (first, second)]
-    if layer.step.kind == "SUB":
-        factors[1] = -factors[1][0], factors[1][1]
-    _write(layer, "ep_add", factors, quantized_multiplier(largest / ((1 << _SUM_SHIFT) * output.scale)))
+    operands = [(first, 1), (second, -1 if layer.step.kind == "SUB" else 1)]
+    (larger, larger_sign), (smaller, smaller_sign) = sorted(operands, key=lambda pair: -pair[0].scale)
+    scale = 2.0 * larger.scale
+    own, total = (
+        quantized_multiplier(factor) for factor in (smaller.scale / scale, scale / ((1 << _SUM_SHIFT) * output.scale))
+    )
+    fields = [
+        *_common(layer, larger, smaller),
+        ("first_sign", str(larger_sign)),
+        ("second_sign", str(smaller_sign)),
+        ("second_multiplier", str(own[0])),
+        ("second_shift", str(own[1])),
+        ("multiplier", str(total[0])),
+        ("shift", str(total[1])),
+    ]
+    pointers = [layer.pointer(tensor) for tensor in (larger, smaller, output)]
+    layer.call("arithmetic", "ep_add", "ep_addition", fields, *pointers)
 
 
 @operator("MUL", in_place=True)
 def product(layer: Layer) -> None:
     first, second, output = layer.step.input(0), layer.step.input(1), layer.step.output
-    factor = quantized_multiplier(first.scale * second.scale / output.scale)
-    _write(layer, "ep_multiply", [(0, 0), (0, 0)], factor)
-
-
-def _write(layer: Layer, function: str, factors: Sequence[tuple[int, int]], factor: tuple[int, int]) -> None:
-    first, second, output = layer.step.input(0), layer.step.input(1), layer.step.output
-    low, high = limits(layer.step.options.fusedActivationFunction, output, layer.step.name)
-    sizes, steps = _merged(layer, first, second, output)
-    fields = [
-        ("sizes", _list(sizes)),
-        *(
-            (
-                name,
-                f"{{.steps = {_list(own)}, .offset = {-tensor.zero_point}, .multiplier = {mantissa}, .shift = {shift}}}",
-            )
-            for name, tensor, own, (mantissa, shift) in zip(
-                ("first", "second"), (first, second), steps, factors, strict=True
-            )
-        ),
-        ("multiplier", str(factor[0])),
-        ("shift", str(factor[1])),
-        ("out_offset", str(output.zero_point)),
-        ("low", str(low)),
-        ("high", str(high)),
-    ]
+    mantissa, shift = quantized_multiplier(first.scale * second.scale / output.scale)
+    fields = [*_common(layer, first, second), ("multiplier", str(mantissa)), ("shift", str(shift))]
     pointers = [layer.pointer(tensor) for tensor in (first, second, output)]
-    layer.call("arithmetic", function, "ep_arithmetic", fields, *pointers)
+    layer.call("arithmetic", "ep_multiply", "ep_product", fields, *pointers)
+
+
+def _common(layer: Layer, first: Tensor, second: Tensor) -> list[tuple[str, str]]:
+    """Return the fields ``broadcast`` and ``offsets``."""
+    output = layer.step.output
+    low, high = limits(layer.step.options.fusedActivationFunction, output, layer.step.name)
+    sizes, (first_steps, second_steps) = _merged(layer, first, second, output)
+    offsets = -first.zero_point, -second.zero_point, output.zero_point, low, high
+    return [
+        ("broadcast", f"{{{_list(sizes)}, {_list(first_steps)}, {_list(second_steps)}}}"),
+        ("offsets", _list(offsets)),
+    ]
 
 
 def _merged(layer: Layer, first: Tensor, second: Tensor, output: Tensor) -> tuple[list[int], list[list[int]]]:

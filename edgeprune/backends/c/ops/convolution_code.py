@@ -30,6 +30,7 @@ def convolution(layer: Layer) -> None:
         ("window", window.initializer()),
         ("outputs", layer_outputs(layer, output, _bias(layer, channels), factors, options.fusedActivationFunction)),
         ("weights", layer.constant("weights", pairs)),
+        ("whole_bias", layer.constant("whole_bias", _whole_bias(layer, source, weights.values.reshape(channels, -1)))),
         ("in_offset", str(-source.zero_point)),
         ("groups", str(groups)),
     ]
@@ -104,6 +105,12 @@ def _bias(layer: Layer, channels: int) -> Array:
     inputs = layer.step.inputs
     stored = inputs[2] if len(inputs) > 2 else None
     return np.zeros(channels, np.int32) if stored is None else stored.values.reshape(-1).astype(np.int32)
+
+
+def _whole_bias(layer: Layer, source: Tensor, weights: Array) -> Array:
+    """Return the bias minus the zero point of the input times the sum of the weights, (channels, ...) -> (channels,)."""
+    sums = weights.astype(np.int64).sum(1)
+    return (_bias(layer, len(weights)) - source.zero_point * sums).astype(np.int32)
 
 
 def _parts(layer: Layer) -> tuple[Tensor, Tensor, Tensor, Any]:
