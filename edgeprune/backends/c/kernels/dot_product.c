@@ -37,10 +37,7 @@ static EP_NOINLINE void ep_two_whole(const ep_patch *patch, const ep_outputs *ou
     int32_t s10 = s00;
     int32_t s11 = s01;
     for (int32_t line = patch->lines; line > 0; --line) {
-      if (words != 0) {
-        const int8_t *const words_end = x0 + words;
-        EP_DOT_WORDS(x0, x1, w, words_end, s00, s01, s10, s11);
-      }
+      EP_DOT_WORDS(x0, x1, w, words, s00, s01, s10, s11);
       for (int32_t i = patch->size & 3; i > 0; --i) {
         const int32_t a = *x0++;
         const int32_t b = *x1++;

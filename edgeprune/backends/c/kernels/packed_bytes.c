@@ -23,45 +23,57 @@ static inline int16x2_t ep_odd_plain(uint32_t word) {
   return result;
 }
 
-/* Adds the products of two rows of activations, from *x0 and *x1, and a pair of rows of weights, up to the activations at
- * end, in steps of four. In assembly because compilers keep too few values in registers: 23 instructions for 16 products. */
-#define EP_DOT_WORDS(x0, x1, w, end, s00, s01, s10, s11)                                                          \
+/* Adds the products of four columns of two rows of activations and a pair of rows of weights. In assembly, because
+ * compilers keep too few values in registers. */
+#define EP_DOT_WORD                                                                                               \
+  "ldr %[t0], [%[x0]], #4\n\t"                                                                                    \
+  "ldr %[t1], [%[x1]], #4\n\t"                                                                                    \
+  "ldr %[t4], [%[w]], #4\n\t"                                                                                     \
+  "sxtb16 %[t2], %[t0]\n\t"                                                                                       \
+  "sxtb16 %[t3], %[t1]\n\t"                                                                                       \
+  "sxtb16 %[t5], %[t4]\n\t"                                                                                       \
+  "smlad %[s00], %[t2], %[t5], %[s00]\n\t"                                                                        \
+  "smlad %[s10], %[t3], %[t5], %[s10]\n\t"                                                                        \
+  "sxtb16 %[t0], %[t0], ror #8\n\t"                                                                               \
+  "sxtb16 %[t1], %[t1], ror #8\n\t"                                                                               \
+  "sxtb16 %[t4], %[t4], ror #8\n\t"                                                                               \
+  "smlad %[s00], %[t0], %[t4], %[s00]\n\t"                                                                        \
+  "smlad %[s10], %[t1], %[t4], %[s10]\n\t"                                                                        \
+  "ldr %[t4], [%[w]], #4\n\t"                                                                                     \
+  "sxtb16 %[t5], %[t4]\n\t"                                                                                       \
+  "sxtb16 %[t4], %[t4], ror #8\n\t"                                                                               \
+  "smlad %[s01], %[t2], %[t5], %[s01]\n\t"                                                                        \
+  "smlad %[s11], %[t3], %[t5], %[s11]\n\t"                                                                        \
+  "smlad %[s01], %[t0], %[t4], %[s01]\n\t"                                                                        \
+  "smlad %[s11], %[t1], %[t4], %[s11]\n\t"
+
+#define EP_DOT_OPERANDS(x0, x1, w, s00, s01, s10, s11)                                                            \
+  [x0] "+r"(x0), [x1] "+r"(x1), [w] "+r"(w), [s00] "+r"(s00), [s01] "+r"(s01), [s10] "+r"(s10), [s11] "+r"(s11),  \
+      [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3), [t4] "=&r"(t4), [t5] "=&r"(t5)
+
+/* Adds the products of size columns, a multiple of four: 21.5 instructions for 16 products. */
+#define EP_DOT_WORDS(x0, x1, w, size, s00, s01, s10, s11)                                                         \
   do {                                                                                                            \
     uint32_t t0, t1, t2, t3, t4, t5;                                                                              \
-    __asm__ volatile(                                                                                             \
-        "1:\n\t"                                                                                                  \
-        "ldr %[t0], [%[a]], #4\n\t"                                                                               \
-        "ldr %[t1], [%[b]], #4\n\t"                                                                               \
-        "ldr %[t4], [%[v]], #4\n\t"                                                                               \
-        "sxtb16 %[t2], %[t0]\n\t"                                                                                 \
-        "sxtb16 %[t3], %[t1]\n\t"                                                                                 \
-        "sxtb16 %[t5], %[t4]\n\t"                                                                                 \
-        "smlad %[p], %[t2], %[t5], %[p]\n\t"                                                                      \
-        "smlad %[r], %[t3], %[t5], %[r]\n\t"                                                                      \
-        "sxtb16 %[t0], %[t0], ror #8\n\t"                                                                         \
-        "sxtb16 %[t1], %[t1], ror #8\n\t"                                                                         \
-        "sxtb16 %[t4], %[t4], ror #8\n\t"                                                                         \
-        "smlad %[p], %[t0], %[t4], %[p]\n\t"                                                                      \
-        "smlad %[r], %[t1], %[t4], %[r]\n\t"                                                                      \
-        "ldr %[t4], [%[v]], #4\n\t"                                                                               \
-        "sxtb16 %[t5], %[t4]\n\t"                                                                                 \
-        "sxtb16 %[t4], %[t4], ror #8\n\t"                                                                         \
-        "smlad %[q], %[t2], %[t5], %[q]\n\t"                                                                      \
-        "smlad %[s], %[t3], %[t5], %[s]\n\t"                                                                      \
-        "ldr %[t5], %[e]\n\t"                                                                                     \
-        "smlad %[q], %[t0], %[t4], %[q]\n\t"                                                                      \
-        "smlad %[s], %[t1], %[t4], %[s]\n\t"                                                                      \
-        "cmp %[a], %[t5]\n\t"                                                                                     \
-        "bne 1b"                                                                                                  \
-        : [a] "+r"(x0), [b] "+r"(x1), [v] "+r"(w), [p] "+r"(s00), [q] "+r"(s01), [r] "+r"(s10), [s] "+r"(s11),    \
-          [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3), [t4] "=&r"(t4), [t5] "=&r"(t5)          \
-        : [e] "m"(end)                                                                                            \
-        : "cc", "memory");                                                                                        \
+    if (((size) & 4) != 0) {                                                                                      \
+      __asm__ volatile(EP_DOT_WORD : EP_DOT_OPERANDS(x0, x1, w, s00, s01, s10, s11) : : "memory");                \
+    }                                                                                                             \
+    if ((size) > 4) {                                                                                             \
+      const int8_t *const dot_end = (x0) + ((size) & ~7);                                                         \
+      __asm__ volatile("1:\n\t" EP_DOT_WORD EP_DOT_WORD                                                           \
+                       "ldr %[t5], %[end]\n\t"                                                                    \
+                       "cmp %[x0], %[t5]\n\t"                                                                     \
+                       "bne 1b"                                                                                   \
+                       : EP_DOT_OPERANDS(x0, x1, w, s00, s01, s10, s11)                                           \
+                       : [end] "m"(dot_end)                                                                       \
+                       : "cc", "memory");                                                                         \
+    }                                                                                                             \
   } while (0)
 #else
-#define EP_DOT_WORDS(x0, x1, w, end, s00, s01, s10, s11)                                                          \
+/* Adds the products of size columns, a multiple of four, of two rows of activations and a pair of rows of weights. */
+#define EP_DOT_WORDS(x0, x1, w, size, s00, s01, s10, s11)                                                         \
   do {                                                                                                            \
-    while ((x0) != (end)) {                                                                                       \
+    for (int32_t word = 0; word < (size); word += 4) {                                                            \
       for (int32_t i = 0; i < 4; ++i) {                                                                           \
         (s00) += (x0)[i] * (w)[i];                                                                                \
         (s01) += (x0)[i] * (w)[4 + i];                                                                            \
