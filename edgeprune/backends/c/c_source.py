@@ -57,7 +57,8 @@ def identifier(text: str, prefix: str = "") -> str:
 def comment(text: str) -> str:
     """Return a comment of one line. Characters that could end it, or start a trigraph, are replaced."""
     printable = "".join(character if " " <= character <= "~" else "?" for character in text)
-    return f"/* {printable.replace('*/', '* /').replace('/*', '/ *').replace('??', '? ?')} */"
+    apart = re.sub(r"\?(?=\?)", "? ", printable)
+    return f"/* {apart.replace('*/', '* /').replace('/*', '/ *')} */"
 
 
 def structure(kind: str, name: str, fields: Sequence[tuple[str, str]]) -> str:

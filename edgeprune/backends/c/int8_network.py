@@ -16,7 +16,7 @@ from edgeprune.tflite.tflite_file import operator_name, read
 from edgeprune.tflite.tflite_schema import schema
 
 Array = NDArray[Any]
-_TYPES = {
+_TYPES: dict[int, np.dtype[Any]] = {
     schema.TensorType.INT8: np.dtype("int8"),
     schema.TensorType.INT32: np.dtype("int32"),
     schema.TensorType.FLOAT32: np.dtype("float32"),
@@ -135,12 +135,14 @@ def read_network(path: Path) -> Int8Network:
     """Read the TFLite file ``path``.
 
     Raises:
-        ModelError: The file cannot be read or is damaged, has several subgraphs, sizes that are not known, element types
-            without code, or inputs and outputs that are not int8.
+        ModelError: The file cannot be read or is damaged, has several subgraphs, sizes that are not known, element
+            types without code, or inputs and outputs that are not int8.
     """
     model = read(path)
     if len(model.subgraphs) != 1:
-        raise ModelError(f"{path} must have one subgraph, but it has {len(model.subgraphs)}: convert the model without loops")
+        raise ModelError(
+            f"{path} must have one subgraph, but it has {len(model.subgraphs)}: convert the model without loops"
+        )
     graph = model.subgraphs[0]
     used = {int(index) for op in graph.operators for index in (*op.inputs, *op.outputs) if index >= 0}
     used |= {int(index) for index in (*graph.inputs, *graph.outputs)}
@@ -156,7 +158,9 @@ def read_network(path: Path) -> Int8Network:
         for number, op in enumerate(graph.operators)
     )
     return Int8Network(
-        tuple(tensors[int(index)] for index in graph.inputs), tuple(tensors[int(index)] for index in graph.outputs), steps
+        tuple(tensors[int(index)] for index in graph.inputs),
+        tuple(tensors[int(index)] for index in graph.outputs),
+        steps,
     )
 
 
@@ -171,7 +175,9 @@ def _tensor(model: schema.ModelT, graph: schema.SubGraphT, index: int, path: Pat
         )
     shape = () if stored.shape is None else tuple(int(size) for size in stored.shape)
     if any(size < 1 for size in shape):
-        raise ModelError(f"{path}: tensor '{name}' has the shape {shape}, but all sizes must be known: convert the model again")
+        raise ModelError(
+            f"{path}: tensor '{name}' has the shape {shape}, but all sizes must be known: convert the model again"
+        )
     steps = stored.quantization
     scales = () if steps is None or steps.scale is None else tuple(float(scale) for scale in steps.scale)
     zero_points = [] if steps is None or steps.zeroPoint is None else list(steps.zeroPoint)

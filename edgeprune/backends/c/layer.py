@@ -35,7 +35,7 @@ class Layer:
     macs: int = 0
 
     def constant(self, suffix: str, values: object) -> str:
-        """Add an array and return its name. ``values`` is a NumPy array of a type that ``c_source.Constant`` supports."""
+        """Add an array of a type that ``c_source.Constant`` supports, and return its name."""
         constant = Constant(f"{self.prefix}_{suffix}", values)  # type: ignore[arg-type]
         self.constants.append(constant)
         return constant.name
@@ -45,6 +45,12 @@ class Layer:
         if tensor.data is not None:
             return self.constant(f"value{tensor.index}", tensor.data)
         return self.pointers[tensor]
+
+    def bytes_pointer(self, tensor: Tensor) -> str:
+        """Return the address of a tensor of any type, as a pointer to bytes."""
+        if tensor.dtype.name == "int8":
+            return self.pointer(tensor)
+        return f"(const int8_t *){self.pointer(tensor)}" if tensor.data is not None else self.pointers[tensor]
 
     def require(self, *kernels: str) -> None:
         """Add files of ``kernels/`` that the code needs."""
@@ -108,7 +114,7 @@ def operator_of(step: Step) -> Operator:
     found = registered().get(step.kind)
     if found is None:
         raise ModelError(
-            f"there is no C code for {step.name}: replace the operator, compute it outside the network, or use the runtime "
-            "tflm"
+            f"there is no C code for {step.name}: replace the operator, compute it outside the network, or use the "
+            "runtime tflm"
         )
     return found

@@ -38,15 +38,8 @@ def _write(layer: Layer, function: str, factors: Sequence[tuple[int, int]], fact
     sizes, steps = _merged(layer, first, second, output)
     fields = [
         ("sizes", _list(sizes)),
-        *(
-            (
-                name,
-                f"{{.steps = {_list(own)}, .offset = {-tensor.zero_point}, .multiplier = {mantissa}, .shift = {shift}}}",
-            )
-            for name, tensor, own, (mantissa, shift) in zip(
-                ("first", "second"), (first, second), steps, factors, strict=True
-            )
-        ),
+        ("first", _operand(first, steps[0], factors[0])),
+        ("second", _operand(second, steps[1], factors[1])),
         ("multiplier", str(factor[0])),
         ("shift", str(factor[1])),
         ("out_offset", str(output.zero_point)),
@@ -55,6 +48,11 @@ def _write(layer: Layer, function: str, factors: Sequence[tuple[int, int]], fact
     ]
     pointers = [layer.pointer(tensor) for tensor in (first, second, output)]
     layer.call("arithmetic", function, "ep_arithmetic", fields, *pointers)
+
+
+def _operand(tensor: Tensor, steps: Sequence[int], factor: tuple[int, int]) -> str:
+    mantissa, shift = factor
+    return f"{{.steps = {_list(steps)}, .offset = {-tensor.zero_point}, .multiplier = {mantissa}, .shift = {shift}}}"
 
 
 def _merged(layer: Layer, first: Tensor, second: Tensor, output: Tensor) -> tuple[list[int], list[list[int]]]:
@@ -75,7 +73,8 @@ def _merged(layer: Layer, first: Tensor, second: Tensor, output: Tensor) -> tupl
     dims = [(1, (False, False))] * (_RANK - len(dims)) + dims
     steps = []
     for operand in range(2):
-        own, step = [], 1
+        own: list[int] = []
+        step = 1
         for size, walks in reversed(dims):
             own.insert(0, step if walks[operand] else 0)
             step *= size if walks[operand] else 1
