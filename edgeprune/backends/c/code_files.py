@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeprune.backends.c.c_source import Constant, comment, identifier
+from edgeprune.backends.c.element_functions import with_tables
 from edgeprune.backends.c.int8_network import Int8Network, Tensor, read_network
 from edgeprune.backends.c.layer import Layer, operator_of
 from edgeprune.backends.c.memory_planner import MemoryPlan, plan_memory
@@ -59,7 +60,7 @@ def generate(path: Path, name: str = "model") -> GeneratedCode:
         ModelError: The file cannot be read, is not int8, or has an operator without C code. The message names the
             tensor or operator.
     """
-    network = read_network(path)
+    network = with_tables(read_network(path))
     _check_ports(network, path)
     plan = plan_memory(network)
     layers = _layers(network, plan)
@@ -174,7 +175,7 @@ def _summary(layer: Layer) -> str:
         f"{weights:,} bytes of constants" if weights else "",
     ]
     suffix = "".join(f", {detail}" for detail in details if detail)
-    return f"{step.index}: {step.kind} '{step.outputs[0].name}', {sources} -> {results}{suffix}"
+    return f"{step.index}: {step.name}, {sources} -> {results}{suffix}"
 
 
 def _weights_header(constants: Sequence[Constant]) -> str:

@@ -16,13 +16,14 @@ from edgeprune.tflite.tflite_file import operator_name, read
 from edgeprune.tflite.tflite_schema import schema
 
 Array = NDArray[Any]
-_TYPES: dict[int, np.dtype[Any]] = {
+TYPES: dict[int, np.dtype[Any]] = {
     schema.TensorType.INT8: np.dtype("int8"),
     schema.TensorType.INT32: np.dtype("int32"),
     schema.TensorType.FLOAT32: np.dtype("float32"),
     schema.TensorType.BOOL: np.dtype("bool"),
     schema.TensorType.INT64: np.dtype("int64"),
 }
+"""Element types by their code in files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +77,11 @@ class Step:
 
     Attributes:
         index: Index in the file.
-        kind: Name in the schema's ``BuiltinOperator``.
+        kind: Name in the schema's ``BuiltinOperator``, or ``TABLE``.
         inputs: Input tensors; None for an optional input that is omitted.
         outputs: Output tensors.
         options: Options object of the schema; None without options.
+        parts: Steps of the file that a ``TABLE`` computes, in order.
     """
 
     index: int
@@ -87,11 +89,13 @@ class Step:
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
     options: Any
+    parts: tuple[Step, ...] = ()
 
     @property
     def name(self) -> str:
-        """Name of the step in messages: its kind and its output."""
-        return f"{self.kind} '{self.outputs[0].name}'"
+        """Name of the step in messages: its kind, or those of its parts, and its output."""
+        kinds = ", ".join(part.kind for part in self.parts) or self.kind
+        return f"{kinds} '{self.outputs[0].name}'"
 
     @property
     def output(self) -> Tensor:
@@ -167,7 +171,7 @@ def read_network(path: Path) -> Int8Network:
 def _tensor(model: schema.ModelT, graph: schema.SubGraphT, index: int, path: Path) -> Tensor:
     stored = graph.tensors[index]
     name = stored.name.decode(errors="replace")
-    dtype = _TYPES.get(stored.type)
+    dtype = TYPES.get(stored.type)
     if dtype is None:
         raise ModelError(
             f"{path}: tensor '{name}' has a type for which there is no C code, expected int8, int32 or float32: "

@@ -85,7 +85,7 @@ _Placement = list[tuple[int, _Buffer]]
 
 def _buffers(network: Int8Network) -> list[_Buffer]:
     last = {tensor: step.index for step in network.steps for tensor in step.activations}
-    last.update(dict.fromkeys(network.outputs, len(network.steps)))
+    last.update(dict.fromkeys(network.outputs, max((step.index for step in network.steps), default=0) + 1))
     buffers = {tensor: _Buffer([tensor], _aligned(tensor.bytes), -1, last.get(tensor, -1)) for tensor in network.inputs}
     external = {*network.inputs, *network.outputs}
     for step in network.steps:
