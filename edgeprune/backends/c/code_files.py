@@ -17,17 +17,30 @@ _KERNELS = Path(__file__).parent / "kernels"
 _NEEDS: dict[str, tuple[str, ...]] = {
     "fixed_point": (),
     "window": (),
+    "taps": ("window",),
     "outputs": ("fixed_point",),
     "packed_bytes": (),
     "dot_product": ("outputs", "packed_bytes"),
-    "convolution": ("window", "dot_product"),
-    "depthwise": ("window", "outputs", "packed_bytes"),
+    "convolution": ("taps", "dot_product"),
+    "depthwise": ("taps", "outputs", "packed_bytes"),
     "fully_connected": ("dot_product",),
     "arithmetic": ("fixed_point",),
-    "pooling": ("fixed_point", "window"),
+    "transposed_convolution": ("window", "outputs"),
+    "pooling": ("fixed_point", "taps"),
+    "reciprocal": ("fixed_point",),
+    "pairs": (),
+    "int8_pairs": ("pairs", "reciprocal"),
+    "float_pairs": ("pairs",),
+    "casts": ("fixed_point",),
+    "reduction": (),
+    "int8_reduction": ("reduction", "fixed_point"),
+    "float_reduction": ("reduction",),
+    "matrix_product": ("fixed_point",),
+    "resizing": (),
+    "selection": (),
     "table": (),
     "movement": (),
-    "softmax": ("fixed_point",),
+    "softmax": ("reciprocal",),
 }
 """Kernel files, each with the earlier ones that it uses."""
 
@@ -154,7 +167,11 @@ def _model_source(network: Int8Network, plan: MemoryPlan, layers: Sequence[Layer
         "",
     ]
     if plan.arena_bytes:
-        lines += [f"static int8_t arena[{plan.arena_bytes}];", ""]
+        if all(tensor.dtype.name == "int8" for tensor in plan.offsets):
+            lines += [f"static int8_t arena[{plan.arena_bytes}];", ""]
+        else:
+            lines += ["static union {", "  float alignment;", f"  int8_t bytes[{plan.arena_bytes}];", "} memory;"]
+            lines += ["static int8_t *const arena = memory.bytes;", ""]
     for layer in layers:
         for definition in layer.structures:
             lines += [definition, ""]

@@ -60,14 +60,28 @@ class Tensor:
 
     @property
     def scale(self) -> float:
-        """Scale of a tensor that has one."""
-        (scale,) = self.scales
-        return scale
+        """Scale of the tensor.
+
+        Raises:
+            ModelError: The tensor does not have one scale.
+        """
+        if len(self.scales) != 1:
+            raise ModelError(
+                f"tensor '{self.name}' must have one scale, but it has {len(self.scales)}: quantize the model"
+            )
+        return self.scales[0]
 
     @property
     def values(self) -> Array:
-        """Values of a constant."""
-        assert self.data is not None, f"{self.name} is not a constant"
+        """Values of a constant.
+
+        Raises:
+            ModelError: The tensor is computed.
+        """
+        if self.data is None:
+            raise ModelError(
+                f"tensor '{self.name}' must be a constant for C code, but it is computed: convert the model again"
+            )
         return self.data
 
 
