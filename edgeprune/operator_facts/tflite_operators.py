@@ -30,6 +30,8 @@ class TfliteOperator:
         fuses_into_producer: Whether it is an activation that may become an option of the operator before it.
         takes_activation: Whether it has an option for a fused activation.
         by_element: Whether it computes each element from the element at the same position of its only input.
+        combines_elements: Whether it computes each element from those at the same position of its inputs, and repeats a
+            single element.
         never_negative: Whether all elements of its result are at least 0.
         result_range: Difference between the largest and the smallest possible element of its result; None without
             limits.
@@ -50,6 +52,7 @@ class TfliteOperator:
     fuses_into_producer: bool = False
     takes_activation: bool = False
     by_element: bool = False
+    combines_elements: bool = False
     never_negative: bool = False
     result_range: float | None = None
     size_inputs: tuple[int, ...] = ()
@@ -58,14 +61,21 @@ class TfliteOperator:
 
 _kernel = partial(TfliteOperator, micro_kernel=True)
 _ROWS: dict[str, TfliteOperator] = {
-    "ABS": _kernel(int8="float", kernel_bytes=5_632),
-    "ADD": _kernel(int8="integer", kernel_bytes=17_694, cmsis_nn_slots=1, scales_channels=True, takes_activation=True),
+    "ABS": _kernel(int8="float", kernel_bytes=5_632, by_element=True, never_negative=True),
+    "ADD": _kernel(
+        int8="integer",
+        kernel_bytes=17_694,
+        cmsis_nn_slots=1,
+        scales_channels=True,
+        takes_activation=True,
+        combines_elements=True,
+    ),
     "AVERAGE_POOL_2D": _kernel(int8="integer", kernel_bytes=8_633, cmsis_nn_slots=1, takes_activation=True),
     "BATCH_MATMUL": _kernel(int8="integer", kernel_bytes=17_944, cmsis_nn_slots=1),
     "BATCH_TO_SPACE_ND": _kernel(size_inputs=(1, 2)),
     "BROADCAST_TO": _kernel(size_inputs=(1,)),
-    "CAST": _kernel(int8="float", kernel_bytes=3_739),
-    "CEIL": _kernel(int8="float", kernel_bytes=1_804),
+    "CAST": _kernel(int8="float", kernel_bytes=3_739, by_element=True),
+    "CEIL": _kernel(int8="float", kernel_bytes=1_804, by_element=True),
     "CONCATENATION": _kernel(int8="integer", kernel_bytes=8_576, moves=True),
     "CONV_2D": _kernel(
         int8="integer",
@@ -76,7 +86,7 @@ _ROWS: dict[str, TfliteOperator] = {
         pads_with_zeros=True,
         takes_activation=True,
     ),
-    "COS": _kernel(int8="float", kernel_bytes=1_438),
+    "COS": _kernel(int8="float", kernel_bytes=1_438, by_element=True, result_range=2),
     "DEPTHWISE_CONV_2D": _kernel(
         int8="integer",
         kernel_bytes=11_810,
@@ -88,12 +98,14 @@ _ROWS: dict[str, TfliteOperator] = {
     ),
     "DEPTH_TO_SPACE": _kernel(int8="float", kernel_bytes=3_272),
     "DEQUANTIZE": _kernel(kernel_bytes=2_030, casts=True),
-    "DIV": _kernel(int8="integer", kernel_bytes=15_178, scales_channels=True, takes_activation=True),
+    "DIV": _kernel(
+        int8="integer", kernel_bytes=15_178, scales_channels=True, takes_activation=True, combines_elements=True
+    ),
     "ELU": _kernel(int8="float", kernel_bytes=2_012, by_element=True),
-    "EXP": _kernel(int8="float", kernel_bytes=1_726),
+    "EXP": _kernel(int8="float", kernel_bytes=1_726, by_element=True, never_negative=True),
     "EXPAND_DIMS": _kernel(kernel_bytes=1_916, size_inputs=(1,)),
     "FILL": _kernel(size_inputs=(0,)),
-    "FLOOR": _kernel(int8="float", kernel_bytes=2_072),
+    "FLOOR": _kernel(int8="float", kernel_bytes=2_072, by_element=True),
     "FULLY_CONNECTED": _kernel(
         int8="integer", kernel_bytes=10_905, cmsis_nn_slots=2, channel_axis=0, bias_input=2, takes_activation=True
     ),
@@ -101,22 +113,29 @@ _ROWS: dict[str, TfliteOperator] = {
     "GELU": TfliteOperator(by_element=True),
     "HARD_SWISH": _kernel(int8="integer", kernel_bytes=3_505, by_element=True),
     "LEAKY_RELU": _kernel(int8="float", kernel_bytes=2_680, by_element=True),
-    "LOG": _kernel(int8="float", kernel_bytes=1_438),
+    "LOG": _kernel(int8="float", kernel_bytes=1_438, by_element=True),
     "LOGISTIC": _kernel(int8="integer", kernel_bytes=5_113, by_element=True, never_negative=True, result_range=1),
     "LOG_SOFTMAX": _kernel(int8="float", kernel_bytes=8_439),
-    "MAXIMUM": _kernel(int8="integer", kernel_bytes=13_330, cmsis_nn_slots=1),
+    "MAXIMUM": _kernel(int8="integer", kernel_bytes=13_330, cmsis_nn_slots=1, combines_elements=True),
     "MAX_POOL_2D": _kernel(int8="integer", kernel_bytes=8_633, cmsis_nn_slots=1, takes_activation=True),
     "MEAN": _kernel(int8="integer", kernel_bytes=10_804, size_inputs=(1,)),
-    "MINIMUM": _kernel(int8="float", kernel_bytes=13_330, cmsis_nn_slots=1),
+    "MINIMUM": _kernel(int8="float", kernel_bytes=13_330, cmsis_nn_slots=1, combines_elements=True),
     "MIRROR_PAD": _kernel(int8="integer", kernel_bytes=1_620, moves=True, size_inputs=(1,)),
-    "MUL": _kernel(int8="integer", kernel_bytes=15_181, cmsis_nn_slots=1, scales_channels=True, takes_activation=True),
-    "NEG": _kernel(int8="float", kernel_bytes=943),
+    "MUL": _kernel(
+        int8="integer",
+        kernel_bytes=15_181,
+        cmsis_nn_slots=1,
+        scales_channels=True,
+        takes_activation=True,
+        combines_elements=True,
+    ),
+    "NEG": _kernel(int8="float", kernel_bytes=943, by_element=True),
     "NON_MAX_SUPPRESSION_V4": TfliteOperator(size_depends_on_values=True),
     "NON_MAX_SUPPRESSION_V5": TfliteOperator(size_depends_on_values=True),
     "PACK": _kernel(kernel_bytes=3_140),
     "PAD": _kernel(int8="integer", kernel_bytes=9_106, cmsis_nn_slots=1, moves=True, size_inputs=(1,)),
     "PADV2": _kernel(int8="integer", kernel_bytes=11_303, cmsis_nn_slots=1, moves=True, size_inputs=(1,)),
-    "PRELU": _kernel(int8="float", kernel_bytes=7_753),
+    "PRELU": _kernel(int8="float", kernel_bytes=7_753, combines_elements=True),
     "QUANTIZE": _kernel(kernel_bytes=4_079, casts=True),
     "RANGE": TfliteOperator(size_depends_on_values=True),
     "REDUCE_ALL": _kernel(size_inputs=(1,)),
@@ -135,18 +154,23 @@ _ROWS: dict[str, TfliteOperator] = {
     "RESHAPE": _kernel(int8="integer", kernel_bytes=1_867, moves=True, size_inputs=(1,)),
     "RESIZE_BILINEAR": _kernel(int8="integer", kernel_bytes=4_445, size_inputs=(1,)),
     "RESIZE_NEAREST_NEIGHBOR": _kernel(int8="integer", kernel_bytes=6_090, size_inputs=(1,)),
-    "RSQRT": _kernel(int8="integer", kernel_bytes=4_818),
-    "SIN": _kernel(int8="float", kernel_bytes=1_438),
+    "ROUND": _kernel(by_element=True),
+    "RSQRT": _kernel(int8="integer", kernel_bytes=4_818, by_element=True, never_negative=True),
+    "SIN": _kernel(int8="float", kernel_bytes=1_438, by_element=True, result_range=2),
     "SLICE": _kernel(int8="integer", kernel_bytes=5_267, moves=True, size_inputs=(1, 2)),
     "SOFTMAX": _kernel(int8="integer", kernel_bytes=10_922, cmsis_nn_slots=1, result_range=1),
     "SPACE_TO_BATCH_ND": _kernel(size_inputs=(1, 2)),
     "SPACE_TO_DEPTH": _kernel(int8="integer", kernel_bytes=5_505),
     "SPLIT": _kernel(int8="integer", kernel_bytes=2_942, moves=True, size_inputs=(0,)),
     "SPLIT_V": _kernel(size_inputs=(1, 2)),
-    "SQRT": _kernel(int8="float", kernel_bytes=5_414),
+    "SQRT": _kernel(int8="float", kernel_bytes=5_414, by_element=True, never_negative=True),
+    "SQUARE": _kernel(by_element=True, never_negative=True),
+    "SQUARED_DIFFERENCE": _kernel(never_negative=True, combines_elements=True),
     "SQUEEZE": _kernel(kernel_bytes=1_527),
     "STRIDED_SLICE": _kernel(int8="integer", kernel_bytes=20_071, moves=True, size_inputs=(1, 2, 3)),
-    "SUB": _kernel(int8="integer", kernel_bytes=20_318, scales_channels=True, takes_activation=True),
+    "SUB": _kernel(
+        int8="integer", kernel_bytes=20_318, scales_channels=True, takes_activation=True, combines_elements=True
+    ),
     "SUM": _kernel(int8="float", kernel_bytes=11_842, size_inputs=(1,)),
     "SVDF": _kernel(cmsis_nn_slots=1),
     "TANH": _kernel(int8="integer", kernel_bytes=5_249, by_element=True, result_range=2),
@@ -169,8 +193,8 @@ _ROWS: dict[str, TfliteOperator] = {
 _KERNEL_ALONE = (
     "ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE BROADCAST_ARGS CALL_ONCE CUMSUM DYNAMIC_UPDATE_SLICE EMBEDDING_LOOKUP "
     "EQUAL FLOOR_DIV FLOOR_MOD GATHER_ND GREATER GREATER_EQUAL IF L2_NORMALIZATION L2_POOL_2D LESS LESS_EQUAL "
-    "LOGICAL_AND LOGICAL_NOT LOGICAL_OR NOT_EQUAL READ_VARIABLE REVERSE_V2 ROUND SELECT_V2 SHAPE SQUARE "
-    "SQUARED_DIFFERENCE VAR_HANDLE WHILE ZEROS_LIKE"
+    "LOGICAL_AND LOGICAL_NOT LOGICAL_OR NOT_EQUAL READ_VARIABLE REVERSE_V2 SELECT_V2 SHAPE "
+    "VAR_HANDLE WHILE ZEROS_LIKE"
 )
 """Operators whose only known fact is that TensorFlow Lite Micro has a kernel."""
 TFLITE = OperatorTable(

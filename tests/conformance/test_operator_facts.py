@@ -492,8 +492,11 @@ def _litert(file: File, inputs: Sequence[int], outputs: Sequence[int], *values: 
     return [interpreter.get_tensor(entry["index"]) for entry in interpreter.get_output_details()]
 
 
+_OF_POSITIVE = frozenset({"LOG", "RSQRT", "SQRT"})
+
+
 def _unary(kind: str, x: np.ndarray) -> np.ndarray:
-    file = File()
+    file, x = File(), np.abs(x) if kind in _OF_POSITIVE else x
     options = {
         "LEAKY_RELU": schema.LeakyReluOptionsT(alpha=0.2),
         "GELU": schema.GeluOptionsT(),
@@ -516,9 +519,29 @@ def test_by_element(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", TFLITE.names(lambda facts: facts.by_element or facts.result_range is not None))
 def test_result_range(kind: str) -> None:
-    result = _unary(kind, np.array([[-100, -50, 0, 50, 100]], np.float32))
-    width, expected = float(result.max() - result.min()), TFLITE[kind].result_range
-    assert width > 20 if expected is None else width == pytest.approx(expected)
+    values = np.concatenate([np.linspace(-10, 10, 2000), [-1000, -100, 1e-9, 100, 1000]]).astype(np.float32)
+    result = _unary(kind, values[None])
+    width, expected = float(result.max()) - float(result.min()), TFLITE[kind].result_range
+    assert width > 20 if expected is None else width == pytest.approx(expected, abs=1e-3)
+
+
+def _binary(kind: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    file = File()
+    first, second = file.tensor("x", x.shape, FLOAT), file.tensor("y", y.shape, FLOAT, y)
+    last = file.tensor("z", x.shape, FLOAT)
+    file.op(kind, (first, second), (last,))
+    return _litert(file, (first,), (last,), x)[0]
+
+
+@pytest.mark.parametrize("kind", TFLITE.names(lambda facts: facts.combines_elements))
+def test_combines_elements(kind: str) -> None:
+    rng = np.random.default_rng(2)
+    x, y = (np.float32(rng.standard_normal((1, 40))) for _ in range(2))
+    order = rng.permutation(40)
+    result = _binary(kind, x, y)
+    assert np.allclose(_binary(kind, x[:, order], y[:, order]), result[:, order], atol=1e-6)
+    one = y[:, :1]
+    assert np.allclose(_binary(kind, x, one), _binary(kind, x, np.repeat(one, 40, axis=1)), atol=1e-6)
 
 
 def test_activations_are_options() -> None:

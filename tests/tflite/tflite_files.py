@@ -24,13 +24,14 @@ class File:
 
     def tensor(
         self, name: str, shape: Sequence[int], kind: int = INT8, data: Any = None, *, steps: int = 1, axis: int = 0,
-        scale: float = 0.5,
+        scale: float | Sequence[float] = 0.5, zero_point: int = 0,
     ) -> int:  # fmt: skip
-        """Add a tensor, with ``steps`` scales if it holds int8; with ``data`` it is a constant."""
+        """Add a tensor, with ``steps`` scales, or those of ``scale``, if it is int8; with ``data`` it is a constant."""
         quantization = None
         if kind == INT8:
+            scales = [scale] * steps if isinstance(scale, (int, float)) else list(scale)
             quantization = schema.QuantizationParametersT(
-                scale=[scale] * steps, zeroPoint=[0] * steps, quantizedDimension=axis
+                scale=scales, zeroPoint=[zero_point] * len(scales), quantizedDimension=axis
             )
         buffer = 0
         if data is not None:

@@ -41,10 +41,15 @@ class Constant:
         """Definition with all values."""
         flat = self.values.reshape(-1)
         if flat.dtype == np.float32:
-            literals = [float(value).hex() + "f" for value in flat]
+            literals = [float_literal(value) for value in flat]
         else:
             literals = [_integer(int(value)) for value in flat]
         return f"{self.declaration} = {{\n{_wrapped(literals)}\n}};\n"
+
+
+def float_literal(value: float) -> str:
+    """Return the exact literal of a float."""
+    return f"{float(np.float32(value)).hex()}f"
 
 
 def identifier(text: str, prefix: str = "") -> str:
@@ -57,7 +62,8 @@ def identifier(text: str, prefix: str = "") -> str:
 def comment(text: str) -> str:
     """Return a comment of one line. Characters that could end it, or start a trigraph, are replaced."""
     printable = "".join(character if " " <= character <= "~" else "?" for character in text)
-    return f"/* {printable.replace('*/', '* /').replace('/*', '/ *').replace('??', '? ?')} */"
+    apart = re.sub(r"\?(?=\?)", "? ", printable)
+    return f"/* {apart.replace('*/', '* /').replace('/*', '/ *')} */"
 
 
 def structure(kind: str, name: str, fields: Sequence[tuple[str, str]]) -> str:

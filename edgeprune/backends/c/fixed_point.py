@@ -1,8 +1,8 @@
 """Fixed-point arithmetic of TFLite's reference kernels, exact to the bit.
 
 Real factors are a 32-bit mantissa in [2^30, 2^31) and a shift. Products round twice, as in TensorFlow Lite Micro: once
-when the doubled high half is taken, and once when it is shifted (Jacob et al. 2018, "Quantization and Training of Neural
-Networks for Efficient Integer-Arithmetic-Only Inference", section 2.2).
+when the doubled high half is taken, and once when it is shifted (Jacob et al. 2018, "Quantization and Training of
+Neural Networks for Efficient Integer-Arithmetic-Only Inference", section 2.2).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def doubling_high(a: Any, b: Any) -> Ints:
 
 def divide_by_power(values: Any, exponent: int) -> Ints:
     """Return ``values / 2^exponent``, rounded half away from zero."""
-    values = np.asarray(values, np.int64)
-    return values if exponent == 0 else (values + (1 << (exponent - 1)) - (values < 0)) >> exponent
+    ints: Ints = np.asarray(values, np.int64)
+    return ints if exponent == 0 else (ints + (1 << (exponent - 1)) - (ints < 0)) >> exponent
 
 
 def multiply(values: Any, mantissa: int, shift: int) -> Ints:

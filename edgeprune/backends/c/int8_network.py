@@ -16,13 +16,14 @@ from edgeprune.tflite.tflite_file import operator_name, read
 from edgeprune.tflite.tflite_schema import schema
 
 Array = NDArray[Any]
-_TYPES = {
+TYPES: dict[int, np.dtype[Any]] = {
     schema.TensorType.INT8: np.dtype("int8"),
     schema.TensorType.INT32: np.dtype("int32"),
     schema.TensorType.FLOAT32: np.dtype("float32"),
     schema.TensorType.BOOL: np.dtype("bool"),
     schema.TensorType.INT64: np.dtype("int64"),
 }
+"""Element types by their code in files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +60,28 @@ class Tensor:
 
     @property
     def scale(self) -> float:
-        """Scale of a tensor that has one."""
-        (scale,) = self.scales
-        return scale
+        """Scale of the tensor.
+
+        Raises:
+            ModelError: The tensor does not have one scale.
+        """
+        if len(self.scales) != 1:
+            raise ModelError(
+                f"tensor '{self.name}' must have one scale, but it has {len(self.scales)}: quantize the model"
+            )
+        return self.scales[0]
 
     @property
     def values(self) -> Array:
-        """Values of a constant."""
-        assert self.data is not None, f"{self.name} is not a constant"
+        """Values of a constant.
+
+        Raises:
+            ModelError: The tensor is computed.
+        """
+        if self.data is None:
+            raise ModelError(
+                f"tensor '{self.name}' must be a constant for C code, but it is computed: convert the model again"
+            )
         return self.data
 
 
@@ -76,10 +91,11 @@ class Step:
 
     Attributes:
         index: Index in the file.
-        kind: Name in the schema's ``BuiltinOperator``.
+        kind: Name in the schema's ``BuiltinOperator``, or ``TABLE``.
         inputs: Input tensors; None for an optional input that is omitted.
         outputs: Output tensors.
         options: Options object of the schema; None without options.
+        parts: Steps of the file that a ``TABLE`` computes, in order.
     """
 
     index: int
@@ -87,11 +103,13 @@ class Step:
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
     options: Any
+    parts: tuple[Step, ...] = ()
 
     @property
     def name(self) -> str:
-        """Name of the step in messages: its kind and its output."""
-        return f"{self.kind} '{self.outputs[0].name}'"
+        """Name of the step in messages: its kind, or those of its parts, and its output."""
+        kinds = ", ".join(part.kind for part in self.parts) or self.kind
+        return f"{kinds} '{self.outputs[0].name}'"
 
     @property
     def output(self) -> Tensor:
@@ -135,12 +153,14 @@ def read_network(path: Path) -> Int8Network:
     """Read the TFLite file ``path``.
 
     Raises:
-        ModelError: The file cannot be read or is damaged, has several subgraphs, sizes that are not known, element types
-            without code, or inputs and outputs that are not int8.
+        ModelError: The file cannot be read or is damaged, has several subgraphs, sizes that are not known, element
+            types without code, or inputs and outputs that are not int8.
     """
     model = read(path)
     if len(model.subgraphs) != 1:
-        raise ModelError(f"{path} must have one subgraph, but it has {len(model.subgraphs)}: convert the model without loops")
+        raise ModelError(
+            f"{path} must have one subgraph, but it has {len(model.subgraphs)}: convert the model without loops"
+        )
     graph = model.subgraphs[0]
     used = {int(index) for op in graph.operators for index in (*op.inputs, *op.outputs) if index >= 0}
     used |= {int(index) for index in (*graph.inputs, *graph.outputs)}
@@ -156,14 +176,16 @@ def read_network(path: Path) -> Int8Network:
         for number, op in enumerate(graph.operators)
     )
     return Int8Network(
-        tuple(tensors[int(index)] for index in graph.inputs), tuple(tensors[int(index)] for index in graph.outputs), steps
+        tuple(tensors[int(index)] for index in graph.inputs),
+        tuple(tensors[int(index)] for index in graph.outputs),
+        steps,
     )
 
 
 def _tensor(model: schema.ModelT, graph: schema.SubGraphT, index: int, path: Path) -> Tensor:
     stored = graph.tensors[index]
     name = stored.name.decode(errors="replace")
-    dtype = _TYPES.get(stored.type)
+    dtype = TYPES.get(stored.type)
     if dtype is None:
         raise ModelError(
             f"{path}: tensor '{name}' has a type for which there is no C code, expected int8, int32 or float32: "
@@ -171,7 +193,9 @@ def _tensor(model: schema.ModelT, graph: schema.SubGraphT, index: int, path: Pat
         )
     shape = () if stored.shape is None else tuple(int(size) for size in stored.shape)
     if any(size < 1 for size in shape):
-        raise ModelError(f"{path}: tensor '{name}' has the shape {shape}, but all sizes must be known: convert the model again")
+        raise ModelError(
+            f"{path}: tensor '{name}' has the shape {shape}, but all sizes must be known: convert the model again"
+        )
     steps = stored.quantization
     scales = () if steps is None or steps.scale is None else tuple(float(scale) for scale in steps.scale)
     zero_points = [] if steps is None or steps.zeroPoint is None else list(steps.zeroPoint)

@@ -17,7 +17,7 @@ class Layer:
     Attributes:
         step: The step.
         prefix: Beginning of the C identifiers of the layer.
-        pointers: C expression of the first element of each activation, by tensor.
+        pointers: C expression of the first byte of each activation, by tensor.
         statements: Calls of kernels, in order.
         constants: Arrays of weights and factors.
         structures: Definitions of the structs that kernels read.
@@ -35,7 +35,7 @@ class Layer:
     macs: int = 0
 
     def constant(self, suffix: str, values: object) -> str:
-        """Add an array and return its name. ``values`` is a NumPy array of a type that ``c_source.Constant`` supports."""
+        """Add an array of a type that ``c_source.Constant`` supports, and return its name."""
         constant = Constant(f"{self.prefix}_{suffix}", values)  # type: ignore[arg-type]
         self.constants.append(constant)
         return constant.name
@@ -44,7 +44,19 @@ class Layer:
         """Return the C expression of the first element of an activation or a constant."""
         if tensor.data is not None:
             return self.constant(f"value{tensor.index}", tensor.data)
-        return self.pointers[tensor]
+        cast = "(float *)(void *)" if tensor.dtype.name == "float32" else ""
+        return f"{cast}({self.pointers[tensor]})" if cast else self.pointers[tensor]
+
+    def sample_pointer(self, tensor: Tensor, sample: int) -> str:
+        """Return the C expression of the first element of a sample."""
+        pointer = self.pointer(tensor)
+        return pointer if sample == 0 else f"{pointer} + {sample * (tensor.elements // tensor.shape[0])}"
+
+    def bytes_pointer(self, tensor: Tensor) -> str:
+        """Return the address of a tensor of any type, as a pointer to bytes."""
+        if tensor.dtype.name == "int8":
+            return self.pointer(tensor)
+        return f"(const int8_t *){self.pointer(tensor)}" if tensor.data is not None else self.pointers[tensor]
 
     def require(self, *kernels: str) -> None:
         """Add files of ``kernels/`` that the code needs."""
@@ -61,6 +73,11 @@ class Layer:
 Write = Callable[[Layer], None]
 
 
+INT8, FLOAT = frozenset({"int8"}), frozenset({"float32"})
+ANY = INT8 | FLOAT | {"int32", "int64", "bool"}
+"""Element types of activations."""
+
+
 @dataclass(frozen=True)
 class Operator:
     """Facts about the code of an operator.
@@ -70,23 +87,29 @@ class Operator:
         is_view: Whether the output has the bytes of input 0 in the same order, so that both share memory without code.
         in_place: Whether the output may overwrite an input of the same size: element i of the output depends only on
             elements i of the inputs, or on elements that are read before element i is written.
+        types: Possible element types of activations.
+        casts: Whether inputs and outputs have different types.
     """
 
     write: Write
     is_view: bool = False
     in_place: bool = False
+    types: frozenset[str] = INT8
+    casts: bool = False
 
 
 _operators: dict[str, Operator] = {}
 
 
-def operator(*kinds: str, is_view: bool = False, in_place: bool = False) -> Callable[[Write], Write]:
+def operator(
+    *kinds: str, is_view: bool = False, in_place: bool = False, types: frozenset[str] = INT8, casts: bool = False
+) -> Callable[[Write], Write]:
     """Register the decorated function for the operators ``kinds``; see ``Operator``."""
 
     def register(write: Write) -> Write:
         for kind in kinds:
             assert kind not in _operators, f"two functions write {kind}"
-            _operators[kind] = Operator(write, is_view, in_place)
+            _operators[kind] = Operator(write, is_view, in_place, types, casts)
         return write
 
     return register
@@ -108,7 +131,14 @@ def operator_of(step: Step) -> Operator:
     found = registered().get(step.kind)
     if found is None:
         raise ModelError(
-            f"there is no C code for {step.name}: replace the operator, compute it outside the network, or use the runtime "
-            "tflm"
+            f"there is no C code for {step.name}: replace the operator, compute it outside the network, or use the "
+            "runtime tflm"
+        )
+    types = {tensor.dtype.name for tensor in (*step.activations, *step.outputs)}
+    if not types <= found.types or (len(types) > 1 and not found.casts):
+        raise ModelError(
+            f"there is no C code for {step.name} on {' and '.join(sorted(types))}, expected "
+            f"{' or '.join(sorted(found.types))}: quantize the model with an operator that has an int8 kernel, or "
+            "use the runtime tflm"
         )
     return found

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeprune.backends.c.int8_network import Int8Network, Tensor
+from edgeprune.backends.c.int8_network import Int8Network, Step, Tensor
 from edgeprune.backends.c.layer import operator_of
 
 _ALIGNMENT = 4
@@ -85,12 +85,12 @@ _Placement = list[tuple[int, _Buffer]]
 
 def _buffers(network: Int8Network) -> list[_Buffer]:
     last = {tensor: step.index for step in network.steps for tensor in step.activations}
-    last.update(dict.fromkeys(network.outputs, len(network.steps)))
+    last.update(dict.fromkeys(network.outputs, max((step.index for step in network.steps), default=0) + 1))
     buffers = {tensor: _Buffer([tensor], _aligned(tensor.bytes), -1, last.get(tensor, -1)) for tensor in network.inputs}
     external = {*network.inputs, *network.outputs}
     for step in network.steps:
         facts = operator_of(step)
-        source = _shared_source(step.index, list(step.activations), step.outputs, last, buffers, external, facts.is_view)
+        source = _shared_source(step, buffers, external, facts.is_view)
         shares = facts.is_view or facts.in_place
         for tensor in step.outputs:
             if shares and source is not None and source.bytes >= _aligned(tensor.bytes):
@@ -103,20 +103,14 @@ def _buffers(network: Int8Network) -> list[_Buffer]:
 
 
 def _shared_source(
-    index: int,
-    inputs: Sequence[Tensor],
-    outputs: Sequence[Tensor],
-    last: Mapping[Tensor, int],
-    buffers: Mapping[Tensor, _Buffer],
-    external: set[Tensor],
-    is_view: bool,
+    step: Step, buffers: Mapping[Tensor, _Buffer], external: set[Tensor], is_view: bool
 ) -> _Buffer | None:
     """Return the buffer of an input that the output may share: a view, or one that no later step reads."""
-    (output,) = outputs[:1]
-    for tensor in inputs:
+    output = step.outputs[0]
+    for tensor in step.activations:
         buffer = buffers[tensor]
         same = tensor.bytes == output.bytes
-        dead = buffer.last <= index
+        dead = buffer.last <= step.index
         owned = external.isdisjoint([*buffer.tensors, output])
         if same and owned and (is_view or dead):
             return buffer

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgeprune.backends.c.c_source import float_literal
 from edgeprune.backends.c.fixed_point import quantized_multiplier
 from edgeprune.backends.c.int8_network import Array, Tensor
 from edgeprune.backends.c.layer import Layer
@@ -22,7 +23,26 @@ def limits(activation: int, output: Tensor, where: str) -> tuple[int, int]:
     Raises:
         ModelError: There is no C code for the activation.
     """
-    ranges = {
+    low, high = _range(activation, where)
+    return (
+        _LOW if low is None else max(_LOW, _quantized(low, output)),
+        _HIGH if high is None else min(_HIGH, _quantized(high, output)),
+    )
+
+
+def float_limits(activation: int, where: str) -> tuple[str, str]:
+    """Return the literals of the smallest and largest float after a fused activation.
+
+    Raises:
+        ModelError: There is no C code for the activation.
+    """
+    largest = float(np.finfo(np.float32).max)
+    low, high = _range(activation, where)
+    return float_literal(-largest if low is None else low), float_literal(largest if high is None else high)
+
+
+def _range(activation: int, where: str) -> tuple[float | None, float | None]:
+    ranges: dict[int, tuple[float | None, float | None]] = {
         _ACTIVATIONS.NONE: (None, None),
         _ACTIVATIONS.RELU: (0.0, None),
         _ACTIVATIONS.RELU_N1_TO_1: (-1.0, 1.0),
@@ -30,11 +50,7 @@ def limits(activation: int, output: Tensor, where: str) -> tuple[int, int]:
     }
     if activation not in ranges:
         raise ModelError(f"{where} has a fused activation without C code: convert the model with a separate activation")
-    low, high = ranges[activation]
-    return (
-        _LOW if low is None else max(_LOW, _quantized(low, output)),
-        _HIGH if high is None else min(_HIGH, _quantized(high, output)),
-    )
+    return ranges[activation]
 
 
 def _quantized(value: float, tensor: Tensor) -> int:

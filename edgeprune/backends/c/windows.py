@@ -54,6 +54,26 @@ class Window:
             _pair(pads),
         )
 
+    @staticmethod
+    def transposed(source: Tensor, output: Tensor, kernel: Pair, options: Any) -> Window:
+        """Return the window of a transposed convolution, which moves over the output."""
+        strides = (options.strideH, options.strideW)
+        pads = [0, 0]
+        if options.padding == schema.Padding.SAME:
+            for axis in range(2):
+                size = output.shape[axis + 1]
+                count = -(-size // strides[axis])
+                pads[axis] = max((count - 1) * strides[axis] + kernel[axis] - size, 0) // 2
+        return Window(
+            _pair(source.shape[1:3]),
+            _pair(output.shape[1:3]),
+            (source.shape[3], output.shape[3]),
+            kernel,
+            strides,
+            (1, 1),
+            _pair(pads),
+        )
+
     def flattened(self) -> Window:
         """Return the same window with one row of all pixels if it has one tap at every pixel."""
         if self.kernel != (1, 1) or self.strides != (1, 1) or self.image != self.result:

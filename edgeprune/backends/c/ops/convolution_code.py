@@ -36,7 +36,7 @@ def convolution(layer: Layer) -> None:
     ]
     layer.macs = output.elements * rows * columns * depth
     for sample in range(output.shape[0]):
-        pointers = _sample(layer, source, sample), _sample(layer, output, sample)
+        pointers = layer.sample_pointer(source, sample), layer.sample_pointer(output, sample)
         layer.call("convolution", "ep_convolve", "ep_convolution", fields, *pointers)
 
 
@@ -54,7 +54,7 @@ def depthwise(layer: Layer) -> None:
     ]
     layer.macs = output.elements * rows * columns
     for sample in range(output.shape[0]):
-        pointers = _sample(layer, source, sample), _sample(layer, output, sample)
+        pointers = layer.sample_pointer(source, sample), layer.sample_pointer(output, sample)
         layer.call("depthwise", "ep_convolve_depthwise", "ep_depthwise", fields, *pointers)
 
 
@@ -79,6 +79,26 @@ def fully_connected(layer: Layer) -> None:
     layer.call("fully_connected", "ep_connect", "ep_dense", fields, layer.pointer(source), layer.pointer(output))
 
 
+@operator("TRANSPOSE_CONV")
+def transposed_convolution(layer: Layer) -> None:
+    step, options = layer.step, layer.step.options
+    weights, source, output = step.input(1), step.input(2), step.output
+    channels, rows, columns, _ = weights.shape
+    window = Window.transposed(source, output, (rows, columns), options)
+    factors = channel_factors(source, weights, output, channels)
+    bias = _bias(layer, channels, 3)
+    fields = [
+        ("window", window.initializer()),
+        ("outputs", layer_outputs(layer, output, bias, factors, options.fusedActivationFunction)),
+        ("weights", layer.constant("weights", weights.values)),
+        ("in_offset", str(-source.zero_point)),
+    ]
+    layer.macs = source.elements * rows * columns * channels
+    for sample in range(output.shape[0]):
+        pointers = layer.sample_pointer(source, sample), layer.sample_pointer(output, sample)
+        layer.call("transposed_convolution", "ep_convolve_transposed", "ep_transposed_convolution", fields, *pointers)
+
+
 def interleaved(weights: Array) -> Array:
     """Return the order of weights that ``dot_product.h`` reads.
 
@@ -100,10 +120,10 @@ def interleaved(weights: Array) -> Array:
     return np.concatenate([words.reshape(shape), rest.reshape(shape)], -1).reshape(-1)
 
 
-def _bias(layer: Layer, channels: int) -> Array:
+def _bias(layer: Layer, channels: int, index: int = 2) -> Array:
     """Return the bias of each channel, int32 (channels,)."""
     inputs = layer.step.inputs
-    stored = inputs[2] if len(inputs) > 2 else None
+    stored = inputs[index] if len(inputs) > index else None
     return np.zeros(channels, np.int32) if stored is None else stored.values.reshape(-1).astype(np.int32)
 
 
@@ -116,8 +136,3 @@ def _whole_bias(layer: Layer, source: Tensor, weights: Array) -> Array:
 def _parts(layer: Layer) -> tuple[Tensor, Tensor, Tensor, Any]:
     step = layer.step
     return step.input(0), step.input(1), step.output, step.options
-
-
-def _sample(layer: Layer, tensor: Tensor, sample: int) -> str:
-    pointer = layer.pointer(tensor)
-    return pointer if sample == 0 else f"{pointer} + {sample * (tensor.elements // tensor.shape[0])}"

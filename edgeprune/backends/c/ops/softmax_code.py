@@ -52,7 +52,10 @@ def exponentials(scale: float) -> np.ndarray:
 
 
 def _exp(values: Ints) -> Ints:
-    """Return exp of ``values`` <= 0 with 26 bits behind the point, times 2^31: a polynomial, and a factor for each bit."""
+    """Return exp of ``values`` <= 0 with 26 bits behind the point, times 2^31.
+
+    It is a polynomial, and a factor for each bit of the distance.
+    """
     fraction = (values & (_QUARTER - 1)) - _QUARTER
     result = _exp_of_fraction(fraction << _INTEGER_BITS)
     remainder = fraction - values

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from edgeprune.backends.c.element_functions import TABLE
 from edgeprune.backends.c.layer import Layer, operator
 from edgeprune.backends.c.reference_table import reference_table
 
 
-@operator(
-    "ABS", "ELU", "EXP", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "NEG", "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1",
-    "RSQRT", "SQRT", "SQUARE", "TANH", in_place=True,
-)  # fmt: skip
+@operator(TABLE, in_place=True)
 def table(layer: Layer) -> None:
     source, output = layer.step.input(0), layer.step.output
     layer.require("table")
     name = layer.constant("table", reference_table(layer.step))
-    layer.statements.append(
-        f"ep_look_up({name}, {source.elements}, {layer.pointer(source)}, {layer.pointer(output)});"
-    )
+    layer.statements.append(f"ep_look_up({name}, {source.elements}, {layer.pointer(source)}, {layer.pointer(output)});")

@@ -1,0 +1,13 @@
+/* Operator on pairs of floats; see ep_pairs. */
+typedef struct {
+  int32_t sizes[4], first_steps[4], second_steps[4];
+  float low, high;
+} ep_float_pairs;
+
+void ep_add_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
+void ep_subtract_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
+void ep_multiply_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
+void ep_divide_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
+void ep_maximum_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
+void ep_minimum_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
+void ep_parametric_relu_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
