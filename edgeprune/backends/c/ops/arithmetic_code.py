@@ -52,7 +52,7 @@ def product(layer: Layer) -> None:
 
 
 def _common(layer: Layer, first: Tensor, second: Tensor, *, swapped: bool = False) -> list[tuple[str, str]]:
-    """Return the fields ``broadcast`` and ``offsets``. ``swapped``: whether ``first`` is the second input of the step."""
+    """Return the fields ``broadcast`` and ``offsets``; ``swapped`` if ``first`` is the second input of the step."""
     output = layer.step.output
     low, high = limits(layer.step.options.fusedActivationFunction, output, layer.step.name)
     sizes, steps = broadcast(layer.step)

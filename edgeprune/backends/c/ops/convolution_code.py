@@ -128,9 +128,13 @@ def _bias(layer: Layer, channels: int, index: int = 2) -> Array:
 
 
 def _whole_bias(layer: Layer, source: Tensor, weights: Array) -> Array:
-    """Return the bias minus the zero point of the input times the sum of the weights, (channels, ...) -> (channels,)."""
+    """Return the bias minus the zero point of the input times the sum of the weights, (channels,).
+
+    ``weights`` are (channels, weights of a channel).
+    """
     sums = weights.astype(np.int64).sum(1)
-    return (_bias(layer, len(weights)) - source.zero_point * sums).astype(np.int32)
+    bias: Array = _bias(layer, len(weights)) - source.zero_point * sums
+    return bias.astype(np.int32)
 
 
 def _parts(layer: Layer) -> tuple[Tensor, Tensor, Tensor, Any]:
