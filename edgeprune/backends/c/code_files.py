@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgeprune.backends.c.c_source import Constant, comment, identifier
 from edgeprune.backends.c.element_functions import with_tables
+from edgeprune.backends.c.fused_padding import with_fused_padding
 from edgeprune.backends.c.int8_network import Int8Network, Tensor, read_network
 from edgeprune.backends.c.layer import Layer, Place, operator_of
 from edgeprune.backends.c.memory_planner import MemoryPlan, plan_memory
@@ -73,7 +74,7 @@ def generate(path: Path, name: str = "model") -> GeneratedCode:
         ModelError: The file cannot be read, is not int8, or has an operator without C code. The message names the
             tensor or operator.
     """
-    network = with_tables(read_network(path))
+    network = with_fused_padding(with_tables(read_network(path)))
     _check_ports(network, path)
     plan = plan_memory(network)
     layers = _layers(network, plan)
