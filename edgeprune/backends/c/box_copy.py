@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from edgeprune.backends.c.int8_network import Tensor
-from edgeprune.backends.c.layer import Layer
+from edgeprune.backends.c.layer import Layer, Place
 from edgeprune.errors import ModelError
 
 _RANK = 5
@@ -60,6 +60,8 @@ def copy_box(layer: Layer, source: Box, output: Box, sizes: Sequence[int]) -> No
         raise ModelError(
             f"{layer.step.name} moves more than {_RANK} dimensions, which has no C code: reshape its input"
         )
+    if not merged and _address(layer, source) == _address(layer, output):
+        return
     if not merged:
         layer.statements.append(f"memcpy({_start(layer, output)}, {_start(layer, source)}, {run * each});")
         return
@@ -71,6 +73,13 @@ def copy_box(layer: Layer, source: Box, output: Box, sizes: Sequence[int]) -> No
         ("run", str(run * each)),
     ]
     layer.call("movement", "ep_move", "ep_movement", fields, _start(layer, source), _start(layer, output))
+
+
+def _address(layer: Layer, box: Box) -> Place | str:
+    place = layer.places.get(box.tensor)
+    if place is None:
+        return _start(layer, box)
+    return Place(place.base, place.offset + box.start * box.tensor.dtype.itemsize)
 
 
 def _start(layer: Layer, box: Box) -> str:

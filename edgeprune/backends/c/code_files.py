@@ -8,8 +8,9 @@ from pathlib import Path
 
 from edgeprune.backends.c.c_source import Constant, comment, identifier
 from edgeprune.backends.c.element_functions import with_tables
+from edgeprune.backends.c.fused_padding import with_fused_padding
 from edgeprune.backends.c.int8_network import Int8Network, Tensor, read_network
-from edgeprune.backends.c.layer import Layer, operator_of
+from edgeprune.backends.c.layer import Layer, Place, operator_of
 from edgeprune.backends.c.memory_planner import MemoryPlan, plan_memory
 from edgeprune.errors import ModelError
 
@@ -74,7 +75,7 @@ def generate(path: Path, name: str = "model") -> GeneratedCode:
         ModelError: The file cannot be read, is not int8, or has an operator without C code. The message names the
             tensor or operator.
     """
-    network = with_tables(read_network(path))
+    network = with_fused_padding(with_tables(read_network(path)))
     _check_ports(network, path)
     plan = plan_memory(network)
     layers = _layers(network, plan)
@@ -102,12 +103,13 @@ def _check_ports(network: Int8Network, path: Path) -> None:
 
 
 def _layers(network: Int8Network, plan: MemoryPlan) -> list[Layer]:
-    pointers = {tensor: f"arena + {offset}" for tensor, offset in plan.offsets.items()}
-    pointers.update({tensor: f"in{_number(network.inputs, tensor)}" for tensor in network.inputs})
-    pointers.update({tensor: f"out{_number(network.outputs, tensor)}" for tensor in network.outputs})
+    places = {tensor: Place("arena", offset) for tensor, offset in plan.offsets.items()}
+    places.update({tensor: Place(f"in{_number(network.inputs, tensor)}", 0) for tensor in network.inputs})
+    places.update({tensor: Place(f"out{_number(network.outputs, tensor)}", 0) for tensor in network.outputs})
+    places.update({tensor: Place(places[port].base, offset) for tensor, (port, offset) in plan.in_ports.items()})
     layers = []
     for step in network.steps:
-        layer = Layer(step, identifier(step.kind, f"l{step.index}_"), pointers)
+        layer = Layer(step, identifier(step.kind, f"l{step.index}_"), places)
         operator_of(step).write(layer)
         layers.append(layer)
     return layers

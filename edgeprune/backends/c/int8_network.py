@@ -96,6 +96,7 @@ class Step:
         outputs: Output tensors.
         options: Options object of the schema; None without options.
         parts: Steps of the file that a ``TABLE`` computes, in order.
+        pads: Rows and columns of zero points before the image of a convolution, and after it.
     """
 
     index: int
@@ -104,6 +105,7 @@ class Step:
     outputs: tuple[Tensor, ...]
     options: Any
     parts: tuple[Step, ...] = ()
+    pads: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
     @property
     def name(self) -> str:

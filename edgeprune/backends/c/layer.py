@@ -10,6 +10,24 @@ from edgeprune.backends.c.int8_network import Step, Tensor
 from edgeprune.errors import ModelError
 
 
+@dataclass(frozen=True)
+class Place:
+    """Memory of an activation.
+
+    Attributes:
+        base: C expression of a pointer to bytes.
+        offset: Bytes behind it.
+    """
+
+    base: str
+    offset: int
+
+    @property
+    def pointer(self) -> str:
+        """C expression of the first byte."""
+        return f"{self.base} + {self.offset}" if self.offset else self.base
+
+
 @dataclass
 class Layer:
     """C code of one step.
@@ -17,7 +35,7 @@ class Layer:
     Attributes:
         step: The step.
         prefix: Beginning of the C identifiers of the layer.
-        pointers: C expression of the first byte of each activation, by tensor.
+        places: Memory of each activation.
         statements: Calls of kernels, in order.
         constants: Arrays of weights and factors.
         structures: Definitions of the structs that kernels read.
@@ -27,7 +45,7 @@ class Layer:
 
     step: Step
     prefix: str
-    pointers: Mapping[Tensor, str]
+    places: Mapping[Tensor, Place]
     statements: list[str] = field(default_factory=list)
     constants: list[Constant] = field(default_factory=list)
     structures: list[str] = field(default_factory=list)
@@ -45,7 +63,8 @@ class Layer:
         if tensor.data is not None:
             return self.constant(f"value{tensor.index}", tensor.data)
         cast = "(float *)(void *)" if tensor.dtype.name == "float32" else ""
-        return f"{cast}({self.pointers[tensor]})" if cast else self.pointers[tensor]
+        pointer = self.places[tensor].pointer
+        return f"{cast}({pointer})" if cast else pointer
 
     def sample_pointer(self, tensor: Tensor, sample: int) -> str:
         """Return the C expression of the first element of a sample."""
@@ -56,7 +75,7 @@ class Layer:
         """Return the address of a tensor of any type, as a pointer to bytes."""
         if tensor.dtype.name == "int8":
             return self.pointer(tensor)
-        return f"(const int8_t *){self.pointer(tensor)}" if tensor.data is not None else self.pointers[tensor]
+        return f"(const int8_t *){self.pointer(tensor)}" if tensor.data is not None else self.places[tensor].pointer
 
     def require(self, *kernels: str) -> None:
         """Add files of ``kernels/`` that the code needs."""
@@ -71,11 +90,17 @@ class Layer:
 
 
 Write = Callable[[Layer], None]
+Parts = tuple[Tensor, list[tuple[Tensor, int]]]
+"""A tensor, and tensors that are pieces of its memory, with the index of their first element."""
 
 
 INT8, FLOAT = frozenset({"int8"}), frozenset({"float32"})
 ANY = INT8 | FLOAT | {"int32", "int64", "bool"}
 """Element types of activations."""
+
+
+def _no_parts(_: Step) -> Parts | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -89,6 +114,8 @@ class Operator:
             elements i of the inputs, or on elements that are read before element i is written.
         types: Possible element types of activations.
         casts: Whether inputs and outputs have different types.
+        parts: Function that returns the pieces of memory that the step joins or separates without moving elements; None
+            if there are none. Code copies a piece that lies elsewhere.
     """
 
     write: Write
@@ -96,20 +123,26 @@ class Operator:
     in_place: bool = False
     types: frozenset[str] = INT8
     casts: bool = False
+    parts: Callable[[Step], Parts | None] = _no_parts
 
 
 _operators: dict[str, Operator] = {}
 
 
 def operator(
-    *kinds: str, is_view: bool = False, in_place: bool = False, types: frozenset[str] = INT8, casts: bool = False
+    *kinds: str,
+    is_view: bool = False,
+    in_place: bool = False,
+    types: frozenset[str] = INT8,
+    casts: bool = False,
+    parts: Callable[[Step], Parts | None] = _no_parts,
 ) -> Callable[[Write], Write]:
     """Register the decorated function for the operators ``kinds``; see ``Operator``."""
 
     def register(write: Write) -> Write:
         for kind in kinds:
             assert kind not in _operators, f"two functions write {kind}"
-            _operators[kind] = Operator(write, is_view, in_place, types, casts)
+            _operators[kind] = Operator(write, is_view, in_place, types, casts, parts)
         return write
 
     return register

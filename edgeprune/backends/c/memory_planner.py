@@ -1,6 +1,7 @@
 """Offsets of activations in the arena.
 
-1. Views and in-place results share the memory of their source.
+1. Views, parts and in-place results share memory; see ``shared_buffers``. Parts of larger tensors do so only if the
+   arena is not larger than without.
 2. Buffers are placed greedily in several orders; the best result is often the largest sum of live buffers, and then
    optimal.
 3. Otherwise a mixed-integer program (HiGHS) decides for each pair of buffers that are alive at the same time which one
@@ -14,10 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeprune.backends.c.int8_network import Int8Network, Step, Tensor
-from edgeprune.backends.c.layer import operator_of
+from edgeprune.backends.c.int8_network import Int8Network, Tensor
+from edgeprune.backends.c.shared_buffers import Buffer, shared_buffers
 
-_ALIGNMENT = 4
 _MOST_PAIRS = 400
 """Largest number of pairs of live buffers for which the exact program is solved."""
 _TIME_LIMIT_S = 20.0
@@ -28,32 +28,17 @@ class MemoryPlan:
     """Memory of a network.
 
     Attributes:
-        offsets: Offset of each activation in the arena, in bytes. Inputs and outputs of the network that nothing else
-            shares are not in the arena: the caller owns them.
+        offsets: Offset of each activation in the arena, in bytes.
+        in_ports: Activations in memory of the caller: the input or output of the network that they are part of, and
+            their offset in it. Inputs and outputs themselves are not listed.
         arena_bytes: Size of the arena.
         lower_bound_bytes: Largest sum of the buffers that are alive at the same time.
     """
 
     offsets: Mapping[Tensor, int]
+    in_ports: Mapping[Tensor, tuple[Tensor, int]]
     arena_bytes: int
     lower_bound_bytes: int
-
-
-@dataclass
-class _Buffer:
-    """Memory of one or more tensors.
-
-    Attributes:
-        tensors: Tensors that share the memory.
-        bytes: Size, aligned.
-        first: Index of the first step that needs it; -1 for an input of the network.
-        last: Index of the last step that needs it.
-    """
-
-    tensors: list[Tensor]
-    bytes: int
-    first: int
-    last: int
 
 
 def plan_memory(network: Int8Network) -> MemoryPlan:
@@ -62,9 +47,12 @@ def plan_memory(network: Int8Network) -> MemoryPlan:
     Raises:
         ModelError: There is no C code for an operator.
     """
-    buffers = _buffers(network)
-    external = {*network.inputs, *network.outputs}
-    placed = [buffer for buffer in buffers if external.isdisjoint(buffer.tensors)]
+    plans = [_plan(shared_buffers(network, joins=joins)) for joins in (True, False)]
+    return min(plans, key=lambda plan: plan.arena_bytes)
+
+
+def _plan(buffers: Sequence[Buffer]) -> MemoryPlan:
+    placed = [buffer for buffer in buffers if buffer.port is None]
     bound = _lower_bound(placed)
     orders = (
         sorted(placed, key=lambda one: (-one.bytes, one.first)),
@@ -75,54 +63,26 @@ def plan_memory(network: Int8Network) -> MemoryPlan:
     best = min((_greedy(order) for order in orders), key=_peak)
     if _peak(best) > bound:
         best = min(best, _exact(placed, _peak(best)) or best, key=_peak)
-    offsets = {tensor: start for start, buffer in best for tensor in buffer.tensors}
-    return MemoryPlan(offsets, _peak(best), bound)
+    offsets = {tensor: start + offset for start, buffer in best for tensor, offset in buffer.offsets.items()}
+    in_ports = {
+        tensor: (buffer.port, offset)
+        for buffer in buffers
+        for tensor, offset in buffer.offsets.items()
+        if buffer.port is not None and tensor is not buffer.port
+    }
+    return MemoryPlan(offsets, in_ports, _peak(best), bound)
 
 
-_Placement = list[tuple[int, _Buffer]]
+_Placement = list[tuple[int, Buffer]]
 """Buffers with their offsets."""
 
 
-def _buffers(network: Int8Network) -> list[_Buffer]:
-    last = {tensor: step.index for step in network.steps for tensor in step.activations}
-    last.update(dict.fromkeys(network.outputs, max((step.index for step in network.steps), default=0) + 1))
-    buffers = {tensor: _Buffer([tensor], _aligned(tensor.bytes), -1, last.get(tensor, -1)) for tensor in network.inputs}
-    external = {*network.inputs, *network.outputs}
-    for step in network.steps:
-        facts = operator_of(step)
-        source = _shared_source(step, buffers, external, facts.is_view)
-        shares = facts.is_view or facts.in_place
-        for tensor in step.outputs:
-            if shares and source is not None and source.bytes >= _aligned(tensor.bytes):
-                source.tensors.append(tensor)
-                source.last = max(source.last, last.get(tensor, step.index))
-                buffers[tensor] = source
-            else:
-                buffers[tensor] = _Buffer([tensor], _aligned(tensor.bytes), step.index, last.get(tensor, step.index))
-    return list({id(buffer): buffer for buffer in buffers.values()}.values())
-
-
-def _shared_source(
-    step: Step, buffers: Mapping[Tensor, _Buffer], external: set[Tensor], is_view: bool
-) -> _Buffer | None:
-    """Return the buffer of an input that the output may share: a view, or one that no later step reads."""
-    output = step.outputs[0]
-    for tensor in step.activations:
-        buffer = buffers[tensor]
-        same = tensor.bytes == output.bytes
-        dead = buffer.last <= step.index
-        owned = external.isdisjoint([*buffer.tensors, output])
-        if same and owned and (is_view or dead):
-            return buffer
-    return None
-
-
-def _lower_bound(buffers: Sequence[_Buffer]) -> int:
+def _lower_bound(buffers: Sequence[Buffer]) -> int:
     steps = range(min((one.first for one in buffers), default=0), max((one.last for one in buffers), default=0) + 1)
     return max((sum(one.bytes for one in buffers if one.first <= step <= one.last) for step in steps), default=0)
 
 
-def _greedy(order: Iterable[_Buffer]) -> _Placement:
+def _greedy(order: Iterable[Buffer]) -> _Placement:
     placed: _Placement = []
     for buffer in order:
         occupied = sorted((start, start + other.bytes) for start, other in placed if _overlap(buffer, other))
@@ -135,7 +95,7 @@ def _greedy(order: Iterable[_Buffer]) -> _Placement:
     return placed
 
 
-def _exact(buffers: Sequence[_Buffer], upper: int) -> _Placement | None:
+def _exact(buffers: Sequence[Buffer], upper: int) -> _Placement | None:
     """Return an optimal placement below ``upper`` bytes; None if there is none, or the program is too large or slow."""
     from scipy.optimize import Bounds, LinearConstraint, milp
 
@@ -180,9 +140,5 @@ def _peak(placement: _Placement) -> int:
     return max((start + buffer.bytes for start, buffer in placement), default=0)
 
 
-def _overlap(first: _Buffer, second: _Buffer) -> bool:
+def _overlap(first: Buffer, second: Buffer) -> bool:
     return first.first <= second.last and second.first <= first.last
-
-
-def _aligned(size: int) -> int:
-    return size + -size % _ALIGNMENT

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edgeprune.backends.c.int8_network import Tensor
+from edgeprune.backends.c.int8_network import Step, Tensor
 from edgeprune.tflite.tflite_schema import schema
 
 Pair = tuple[int, int]
@@ -36,14 +36,18 @@ class Window:
     pads: Pair
 
     @staticmethod
-    def of(source: Tensor, output: Tensor, kernel: Pair, options: Any, dilation: Pair = (1, 1)) -> Window:
+    def of(step: Step, kernel: Pair, dilation: Pair = (1, 1)) -> Window:
         """Return the window of an operator. Padding ``SAME`` puts the smaller half before the image, as TFLite does."""
+        source, output, options = step.input(0), step.output, step.options
+        before, after = step.pads
         strides = (options.strideH, options.strideW)
         pads = [0, 0]
         if options.padding == schema.Padding.SAME:
             for axis in range(2):
                 reach = (output.shape[axis + 1] - 1) * strides[axis] + (kernel[axis] - 1) * dilation[axis] + 1
-                pads[axis] = max(reach - source.shape[axis + 1], 0) // 2
+                padded = source.shape[axis + 1] + before[axis] + after[axis]
+                pads[axis] = max(reach - padded, 0) // 2
+        pads = [own + extra for own, extra in zip(pads, before, strict=True)]
         return Window(
             _pair(source.shape[1:3]),
             _pair(output.shape[1:3]),

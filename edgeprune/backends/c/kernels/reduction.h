@@ -11,4 +11,3 @@ typedef struct {
 void ep_reduce_max(const ep_reduction *layer, const int8_t *in, int8_t *out);
 void ep_reduce_min(const ep_reduction *layer, const int8_t *in, int8_t *out);
 void ep_mean(const ep_reduction *layer, const int8_t *in, int8_t *out);
-void ep_mean_of_pixels(const ep_reduction *layer, const int8_t *in, int8_t *out);

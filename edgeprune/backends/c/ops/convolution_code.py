@@ -20,7 +20,7 @@ def convolution(layer: Layer) -> None:
     source, weights, output, options = _parts(layer)
     channels, rows, columns, depth = weights.shape
     groups = source.shape[3] // depth
-    window = Window.of(source, output, (rows, columns), options, (options.dilationHFactor, options.dilationWFactor))
+    window = Window.of(layer.step, (rows, columns), (options.dilationHFactor, options.dilationWFactor))
     window = window.flattened() if groups == 1 else window
     factors = channel_factors(source, weights, output, channels)
     is_contiguous = groups == 1 and options.dilationWFactor == 1
@@ -44,7 +44,7 @@ def convolution(layer: Layer) -> None:
 def depthwise(layer: Layer) -> None:
     source, weights, output, options = _parts(layer)
     _, rows, columns, channels = weights.shape
-    window = Window.of(source, output, (rows, columns), options, (options.dilationHFactor, options.dilationWFactor))
+    window = Window.of(layer.step, (rows, columns), (options.dilationHFactor, options.dilationWFactor))
     factors = channel_factors(source, weights, output, channels)
     fields = [
         ("window", window.initializer()),

@@ -2,12 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+
 import numpy as np
 
 from edgeprune.backends.c.box_copy import Box, copy_box, steps_of
-from edgeprune.backends.c.int8_network import Tensor
-from edgeprune.backends.c.layer import ANY, Layer, operator
+from edgeprune.backends.c.int8_network import Step, Tensor
+from edgeprune.backends.c.layer import ANY, Layer, Parts, operator
 from edgeprune.errors import ModelError
+
+
+def _joined(step: Step) -> Parts | None:
+    return _along(step.output, [step.input(index) for index in range(len(step.inputs))], step.options.axis)
+
+
+def _packed(step: Step) -> Parts | None:
+    return _joined(step)
+
+
+def _separated(step: Step) -> Parts | None:
+    source, axis = _split(step)
+    return _along(source, step.outputs, axis)
+
+
+def _unpacked(step: Step) -> Parts | None:
+    return _along(step.input(0), step.outputs, step.options.axis)
+
+
+def _along(whole: Tensor, parts: Sequence[Tensor], axis: int) -> Parts | None:
+    """Return parts that follow each other along an axis; None if there are several positions before this axis."""
+    if prod(whole.shape[: axis % len(whole.shape)]) != 1:
+        return None
+    starts = np.cumsum([0, *(part.elements for part in parts)])
+    return whole, [(part, int(start)) for part, start in zip(parts, starts[:-1], strict=True)]
+
+
+def _sliced(step: Step) -> Parts | None:
+    start, steps = _slice_box(step)
+    output = step.output
+    own = steps_of(output.shape)
+    together = all(size == 1 or a == b for size, a, b in zip(output.shape, steps, own, strict=True))
+    return (step.input(0), [(output, start)]) if together else None
+
+
+def _split(step: Step) -> tuple[Tensor, int]:
+    """Return source and axis."""
+    is_even = step.kind == "SPLIT"
+    source = step.input(1 if is_even else 0)
+    return source, int(step.input(0 if is_even else 2).values.reshape(-1)[0]) % len(source.shape)
+
+
+def _slice_box(step: Step) -> tuple[int, list[int]]:
+    """Return the index of the first element, and the steps of each dimension of the output."""
+    source = step.input(0)
+    begins, strides = (_slice if step.kind == "SLICE" else _strided_slice)(step)
+    steps = steps_of(source.shape)
+    kept = [axis for axis in range(len(source.shape)) if not _is_shrunk(step, axis)]
+    return int(np.dot(begins, steps)), [steps[axis] * strides[axis] for axis in kept]
 
 
 @operator("PAD", "PADV2", types=ANY)
@@ -24,7 +76,7 @@ def padding(layer: Layer) -> None:
     copy_box(layer, Box.whole(source), Box(output, start, steps_of(output.shape)), source.shape)
 
 
-@operator("CONCATENATION", types=ANY)
+@operator("CONCATENATION", types=ANY, parts=_joined)
 def concatenation(layer: Layer) -> None:
     output = layer.step.output
     axis = layer.step.options.axis % len(output.shape)
@@ -37,29 +89,23 @@ def concatenation(layer: Layer) -> None:
         start += part.shape[axis] * steps[axis]
 
 
-@operator("SLICE", "STRIDED_SLICE", types=ANY)
+@operator("SLICE", "STRIDED_SLICE", types=ANY, parts=_sliced)
 def slicing(layer: Layer) -> None:
     source, output = layer.step.input(0), layer.step.output
-    begins, strides = (_slice if layer.step.kind == "SLICE" else _strided_slice)(layer)
-    steps = steps_of(source.shape)
-    start = int(np.dot(begins, steps))
-    kept = [axis for axis in range(len(source.shape)) if not _is_shrunk(layer, axis)]
-    from_steps = [steps[axis] * strides[axis] for axis in kept]
+    start, from_steps = _slice_box(layer.step)
     copy_box(layer, Box(source, start, from_steps), Box.whole(output), output.shape)
 
 
-@operator("SPLIT", "SPLIT_V", types=ANY)
+@operator("SPLIT", "SPLIT_V", types=ANY, parts=_separated)
 def splitting(layer: Layer) -> None:
-    is_even = layer.step.kind == "SPLIT"
-    source = layer.step.input(1 if is_even else 0)
-    axis = int(layer.step.input(0 if is_even else 2).values.reshape(-1)[0]) % len(source.shape)
+    source, axis = _split(layer.step)
     steps, start = steps_of(source.shape), 0
     for output in layer.step.outputs:
         copy_box(layer, Box(source, start, steps), Box.whole(output), output.shape)
         start += output.shape[axis] * steps[axis]
 
 
-@operator("UNPACK", types=ANY)
+@operator("UNPACK", types=ANY, parts=_unpacked)
 def unpacking(layer: Layer) -> None:
     source = layer.step.input(0)
     axis = layer.step.options.axis % len(source.shape)
@@ -69,7 +115,7 @@ def unpacking(layer: Layer) -> None:
         copy_box(layer, Box(source, number * steps[axis], others), Box.whole(output), output.shape)
 
 
-@operator("PACK", types=ANY)
+@operator("PACK", types=ANY, parts=_packed)
 def packing(layer: Layer) -> None:
     output = layer.step.output
     axis = layer.step.options.axis % len(output.shape)
@@ -125,22 +171,20 @@ def _block_sizes(layer: Layer, stacked: Tensor, channels: int) -> list[int]:
     return [*stacked.shape[:3], block, block, channels]
 
 
-def _slice(layer: Layer) -> tuple[list[int], list[int]]:
-    begins = [int(begin) for begin in layer.step.input(1).values.reshape(-1)]
+def _slice(step: Step) -> tuple[list[int], list[int]]:
+    begins = [int(begin) for begin in step.input(1).values.reshape(-1)]
     return begins, [1] * len(begins)
 
 
-def _strided_slice(layer: Layer) -> tuple[list[int], list[int]]:
-    source, options = layer.step.input(0), layer.step.options
-    begins, _, strides = (layer.step.input(index).values.reshape(-1) for index in (1, 2, 3))
+def _strided_slice(step: Step) -> tuple[list[int], list[int]]:
+    source, options = step.input(0), step.options
+    begins, _, strides = (step.input(index).values.reshape(-1) for index in (1, 2, 3))
     if options.ellipsisMask or options.newAxisMask:
-        raise ModelError(
-            f"{layer.step.name} has an ellipsis or a new axis, which have no C code: convert the model again"
-        )
+        raise ModelError(f"{step.name} has an ellipsis or a new axis, which have no C code: convert the model again")
     starts = []
     for axis, size in enumerate(source.shape):
         stride = int(strides[axis])
-        if options.beginMask >> axis & 1 and not _is_shrunk(layer, axis):
+        if options.beginMask >> axis & 1 and not _is_shrunk(step, axis):
             starts.append(0 if stride > 0 else size - 1)
         else:
             begin = int(begins[axis])
@@ -149,5 +193,5 @@ def _strided_slice(layer: Layer) -> tuple[list[int], list[int]]:
     return starts, [int(stride) for stride in strides]
 
 
-def _is_shrunk(layer: Layer, axis: int) -> bool:
-    return layer.step.kind == "STRIDED_SLICE" and bool(layer.step.options.shrinkAxisMask >> axis & 1)
+def _is_shrunk(step: Step, axis: int) -> bool:
+    return step.kind == "STRIDED_SLICE" and bool(step.options.shrinkAxisMask >> axis & 1)

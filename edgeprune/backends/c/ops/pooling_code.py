@@ -13,7 +13,7 @@ def pooling(layer: Layer) -> None:
     source, output = step.input(0), step.output
     low, high = limits(options.fusedActivationFunction, output, step.name)
     fields = [
-        ("window", Window.of(source, output, (options.filterHeight, options.filterWidth), options).initializer()),
+        ("window", Window.of(step, (options.filterHeight, options.filterWidth)).initializer()),
         ("low", str(low)),
         ("high", str(high)),
     ]

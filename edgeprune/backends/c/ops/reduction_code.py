@@ -35,19 +35,16 @@ def summation(layer: Layer) -> None:
 
 def _mean(layer: Layer, source: Tensor) -> None:
     output, count = layer.step.output, layer.step.input(0).elements // layer.step.output.elements
-    axes = [int(axis) for axis in layer.step.input(1).values.reshape(-1)]
-    of_pixels = len(source.shape) == 4 and sorted(axes) == [1, 2] and layer.step.options.keepDims
     mantissa, shift = quantized_multiplier(source.scale / output.scale)
-    if not of_pixels:  # the factor includes the division
-        power = min(count.bit_length() - 1, 32, 31 + shift)
-        mantissa, shift = (mantissa << power) // count, shift - power
+    power = min(count.bit_length() - 1, 32, 31 + shift)
+    mantissa, shift = (mantissa << power) // count, shift - power  # the factor includes the division
     fields = [
         ("multiplier", str(mantissa)),
         ("shift", str(shift)),
         ("in_sum", str(source.zero_point * count)),
         ("out_offset", str(output.zero_point)),
     ]
-    _write(layer, "int8_reduction", "ep_mean_of_pixels" if of_pixels else "ep_mean", fields)
+    _write(layer, "int8_reduction", "ep_mean", fields)
 
 
 def _write(layer: Layer, kernel: str, function: str, factors: list[tuple[str, str]]) -> None:
