@@ -71,7 +71,7 @@ def network_row(name: str, fraction: float, *, checks: bool) -> dict[str, Any]:
         "replay": _result(lambda: {"error": _replay_error(pruned.plan, dense, example, pruned.model)}),
     }
     if checks:
-        batch = _doubled(example) if units.coordinates.program.dynamic_batch else example
+        batch = _batch(example) if units.coordinates.program.dynamic_batch else example
         row["training"] = _result(lambda: {"losses": _train(copy.deepcopy(pruned.model), batch)})
         with tempfile.TemporaryDirectory() as folder:
             row.update(_file_checks(pruned.model, example, Path(folder)))
@@ -269,10 +269,14 @@ def _rms_error(expected: Any, output: Any) -> float:
     return float(np.sqrt(np.square(expected - output).mean() / max(np.square(expected).mean(), 1e-30)))
 
 
-def _doubled(example: Example) -> Example:
-    """Return a batch of two samples, the example and its mirror image."""
-    doubled: Example = pytree.tree_map(lambda leaf: torch.cat([leaf, leaf.flip(-1)]), example)
-    return doubled
+def _batch(example: Example) -> Example:
+    """Return a batch of four samples: the example, its mirror image, and both moved by one position."""
+
+    def four(leaf: Tensor) -> Tensor:
+        return torch.cat([leaf, leaf.flip(-1), leaf.roll(1, -1), leaf.flip(-1).roll(1, -1)])
+
+    batch: Example = pytree.tree_map(four, example)
+    return batch
 
 
 def _train(model: nn.Module, batch: Example) -> list[float]:
