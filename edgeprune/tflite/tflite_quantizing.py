@@ -24,6 +24,8 @@ from edgeprune.operator_facts.tflite_operators import TFLITE
 from edgeprune.progress import SILENT, Progress
 from edgeprune.quantize.calibration_samples import Array, CalibrationSamples
 from edgeprune.quantize.float_outputs import OutputOperator, float_steps
+from edgeprune.tflite.representable_biases import make_biases_representable
+from edgeprune.tflite.small_divisors import divisions_by_small_values
 from edgeprune.tflite.tflite_file import (
     Port,
     input_ports,
@@ -127,6 +129,7 @@ def quantize(
     count = calibration.check(inputs[0].onnx_shape[1:])
     progress.start(count)
     ranges = _ranges(origin, model, (inputs[0].stored(sample) for sample in calibration), progress)
+    make_biases_representable(model, ranges)
     model = _quantized(model, ranges)
     graph = model.subgraphs[0]
     state_orders(model, [port.order for port in inputs], [port.order for port in outputs])
@@ -206,7 +209,7 @@ def _ranges(
                 f"activation {name} must be finite on calibration samples, but ranges from {low} to {high}: check for "
                 "weights that are too large"
             )
-        ranges[name] = {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
+        ranges[name] = {"min": np.array(low, np.float32), "max": np.array(high, np.float32)}
     return ranges
 
 
@@ -224,9 +227,9 @@ def _quantized(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) 
         for name in (*integer, "INPUT", *(() if joins else ("OUTPUT",))):
             operation = qtyping.TFLOperationName(_QUANTIZER_NAMES.get(name, name))
             recipe.add_static_config(".*", operation, activation_num_bits=8, weight_num_bits=8)
-        for join in joins:
-            operation = qtyping.TFLOperationName(operator_name(model, join))
-            scope = "".join(f"{tensor_name(graph, index)};" for index in join.outputs)
+        for op in (*joins, *divisions_by_small_values(model, ranges)):
+            operation = qtyping.TFLOperationName(operator_name(model, op))
+            scope = "".join(f"{tensor_name(graph, index)};" for index in op.outputs)
             recipe.add_quantization_config(
                 f"^{re.escape(scope)}$", operation, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
             )
@@ -255,7 +258,7 @@ def _joins(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) -> l
     ]
     names = {index: tensor_name(graph, index) for index in range(len(graph.tensors))}
     magnitudes = {
-        index: float(max(abs(ranges[name][end][0]) for end in ("min", "max")))
+        index: float(max(abs(ranges[name][end]) for end in ("min", "max")))
         for index, name in names.items()
         if name in ranges
     }
