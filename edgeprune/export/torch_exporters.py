@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import onnx
 import torch
 
+from edgeprune.export.composed_pooling import ComposedPooling
 from edgeprune.export.flat_io import FlatNetwork
 from edgeprune.export.output_capture import logged
 
@@ -58,7 +59,7 @@ class Exporter:
             ExportFailed: The exporter fails. The message has the first line of its reason.
         """
         try:
-            with logged(logger, *_CHATTY), _composed_attention():
+            with logged(logger, *_CHATTY), _composed_attention(), ComposedPooling():
                 return self.write(request)
         except Exception as problem:  # whatever an operator's converter raises
             raise ExportFailed(_reason(problem)) from problem
