@@ -8,15 +8,10 @@
 
 Each network runs in its own process. The columns are explained on the page that is written (scripts/zoo_page.py).
 
-Families: classifiers, detection, transformers, signals (tests/zoo). torchvision and timm are installed by
-``scripts/install dev``. Further packages are needed for the families detection and transformers only; a network whose
-package is missing is skipped with a message:
-
-    .venv/bin/python -m pip install --no-deps ultralytics segmentation-models-pytorch opencv-python-headless \\
-        transformers tokenizers regex
-
-``--no-deps``, because their dependencies would replace torch; psutil, pyyaml, safetensors and huggingface-hub, which
-they import, come with the extras of EdgePrune.
+Families: classifiers, detection, transformers, signals (tests/zoo). ``scripts/install dev`` installs what classifiers
+and signals need, ``scripts/install dev,zoo`` the packages of all families: ultralytics, segmentation-models-pytorch and
+transformers without their dependencies, which would replace torch. A network whose package is missing is skipped with a
+message.
 """
 
 from __future__ import annotations

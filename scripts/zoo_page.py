@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -114,6 +116,9 @@ def _summary(rows: Sequence[Row], families: Sequence[str]) -> list[str]:
     return lines
 
 
+_LONGEST_REASON = 240
+_FOLDER = re.compile(r"/\S*/(?=\w+\.(?:tflite|onnx)\b)")
+"""Folder of a file in a message: a temporary one."""
 _FILES = ("onnx", "tflite", "int8", "replay")
 
 
@@ -129,7 +134,8 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 def _note(reasons: list[str], text: str) -> str:
-    text = " ".join(text.split()).replace("|", "\\|")
+    text = _FOLDER.sub("", " ".join(text.split())).replace("|", "\\|")
+    text = textwrap.shorten(text, _LONGEST_REASON, placeholder=" ...")
     if text not in reasons:
         reasons.append(text)
     return f"[{reasons.index(text) + 1}]"
