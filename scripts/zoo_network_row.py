@@ -270,10 +270,13 @@ def _rms_error(expected: Any, output: Any) -> float:
 
 
 def _batch(example: Example) -> Example:
-    """Return a batch of four samples: the example, its mirror image, and both moved by one position."""
+    """Return a batch of the example and three others: random numbers, or its integers moved by some positions."""
+    generator = torch.Generator().manual_seed(1)
 
     def four(leaf: Tensor) -> Tensor:
-        return torch.cat([leaf, leaf.flip(-1), leaf.roll(1, -1), leaf.flip(-1).roll(1, -1)])
+        if leaf.is_floating_point():
+            return torch.cat([leaf, torch.randn(3, *leaf.shape[1:], generator=generator)])
+        return torch.cat([leaf.roll(step, -1) for step in range(4)])
 
     batch: Example = pytree.tree_map(four, example)
     return batch

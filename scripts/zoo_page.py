@@ -119,6 +119,8 @@ def _summary(rows: Sequence[Row], families: Sequence[str]) -> list[str]:
 _LONGEST_REASON = 240
 _FOLDER = re.compile(r"/\S*/(?=\w+\.(?:tflite|onnx)\b)")
 """Folder of a file in a message: a temporary one."""
+_NODE = re.compile(r"node \S+ \(")
+"""Name of a node, without which the same reason is listed once for all networks."""
 _FILES = ("onnx", "tflite", "int8", "replay")
 
 
@@ -134,7 +136,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 def _note(reasons: list[str], text: str) -> str:
-    text = _FOLDER.sub("", " ".join(text.split())).replace("|", "\\|")
+    text = _NODE.sub("a node (", _FOLDER.sub("", " ".join(text.split()))).replace("|", "\\|")
     text = textwrap.shorten(text, _LONGEST_REASON, placeholder=" ...")
     if text not in reasons:
         reasons.append(text)
