@@ -302,6 +302,6 @@ def _train(model: nn.Module, batch: Example) -> list[float]:
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.grad is not None:
-                    parameter.sub_(0.02 / max(length, 1e-12) * parameter.grad)
+                    parameter.sub_(0.002 / max(length, 1e-12) * parameter.grad)
         losses.append(loss.item())
     return losses
