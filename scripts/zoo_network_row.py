@@ -122,7 +122,9 @@ def counted_macs(network: nn.Module, example: Example) -> Counter[str]:
     """Return the MACs that torch counts while ``network`` runs, by operator, half of its FLOPs.
 
     Fused attention and recurrent layers are computed by their parts, because torch does not count all fused kernels.
+    The counter follows gradients and fails on a parameter that is an input of a module, so that none has a gradient.
     """
+    network = copy.deepcopy(network).requires_grad_(requires_grad=False)
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

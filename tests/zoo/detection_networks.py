@@ -64,6 +64,9 @@ def _ultralytics(name: str, pixels: int) -> Made:
     for module in network.modules():
         if hasattr(module, "export") and hasattr(module, "format"):
             module.export, module.format = True, "onnx"  # the documented way to get outputs of fixed sizes
+    for key, parameter in network.named_parameters():
+        if "score_head" in key and key.endswith("weight"):
+            nn.init.normal_(parameter, std=0.08)  # RT-DETR sorts scores, which are nearly equal with its own weights
     return network, images(pixels)
 
 
