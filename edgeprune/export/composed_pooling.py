@@ -1,7 +1,7 @@
 """Adaptive average pooling as products with constant matrices, where ONNX has no counterpart of it.
 
 ONNX has pooling with one size of window. Adaptive pooling of 8 to 3 positions has windows of different sizes, which the
-exporters refuse or write as a gather of every element.
+exporters refuse or write as a gather of every element. Tracing of PyTorch runs in this context.
 """
 
 from __future__ import annotations
@@ -32,11 +32,30 @@ class ComposedPooling(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        kwargs = kwargs or {}
+        pooled = None
         if func in _RANKS:
-            pooled = _pooled(_RANKS[func], *args, **(kwargs or {}))
-            if pooled is not None:
-                return pooled
-        return func(*args, **(kwargs or {}))
+            pooled = _pooled(_RANKS[func], *args, **kwargs)
+        elif func is functional.interpolate:
+            pooled = _area(*args, **kwargs)
+        return func(*args, **kwargs) if pooled is None else pooled
+
+
+def _area(
+    input: Tensor,  # noqa: A002
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    **_: Any,
+) -> Tensor | None:
+    """Return ``input`` resized with the mode ``area``, which is adaptive pooling; None for other arguments."""
+    if mode != "area" or (size is None and scale_factor is None):
+        return None
+    rank = input.ndim - 2
+    if size is None:
+        factors = [scale_factor] * rank if isinstance(scale_factor, (int, float)) else list(scale_factor or ())
+        size = [int(int(old) * factor) for old, factor in zip(input.shape[2:], factors, strict=True)]
+    return _pooled(rank, input, size)
 
 
 def _pooled(rank: int, input: Tensor, output_size: int | Sequence[int | None]) -> Tensor | None:  # noqa: A002

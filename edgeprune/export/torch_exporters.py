@@ -59,7 +59,7 @@ class Exporter:
             ExportFailed: The exporter fails. The message has the first line of its reason.
         """
         try:
-            with logged(logger, *_CHATTY), _composed_attention(), ComposedPooling():
+            with logged(logger, *_CHATTY), _composed_attention():
                 return self.write(request)
         except Exception as problem:  # whatever an operator's converter raises
             raise ExportFailed(_reason(problem)) from problem
@@ -76,16 +76,17 @@ def _trace(request: ExportRequest) -> onnx.ModelProto:
     flat = request.flat
     names = (*flat.input_names, *flat.output_names)
     buffer = io.BytesIO()
-    torch.onnx.export(
-        flat,
-        flat.inputs,
-        buffer,  # type: ignore[arg-type] # tracing takes a stream; the annotation is that of the other exporter
-        dynamo=False,
-        opset_version=request.opset,
-        input_names=list(flat.input_names),
-        output_names=list(flat.output_names),
-        dynamic_axes={name: {0: "batch"} for name in names} if request.dynamic_batch else None,
-    )
+    with ComposedPooling():
+        torch.onnx.export(
+            flat,
+            flat.inputs,
+            buffer,  # type: ignore[arg-type] # tracing takes a stream; the annotation is that of the other exporter
+            dynamo=False,
+            opset_version=request.opset,
+            input_names=list(flat.input_names),
+            output_names=list(flat.output_names),
+            dynamic_axes={name: {0: "batch"} for name in names} if request.dynamic_batch else None,
+        )
     return onnx.load_from_string(buffer.getvalue())
 
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from edgeprune.export.onnx_export import export
+
+
+class _Area(nn.Module):
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.options = options
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return functional.interpolate(image, mode="area", **self.options)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +30,8 @@ from edgeprune.export.onnx_export import export
         (nn.AdaptiveAvgPool1d(3), (1, 2, 8), 1),
         (nn.AdaptiveAvgPool2d((3, None)), (1, 2, 8, 7), 1),
         (nn.AdaptiveAvgPool2d((11, 4)), (1, 2, 8, 6), 2),
+        (_Area(size=(3, 5)), (1, 2, 8, 7), 2),
+        (_Area(scale_factor=0.4), (1, 2, 8, 7), 2),
         (nn.AdaptiveAvgPool3d(2), (1, 2, 3, 4, 5), 3),
         (nn.AdaptiveAvgPool2d((2, 3)), (1, 2, 8, 6), 0),
         (nn.AdaptiveAvgPool2d(1), (1, 2, 8, 7), 0),
