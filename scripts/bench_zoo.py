@@ -39,7 +39,7 @@ def main() -> None:
     rows = _read(arguments.rows)
     for fraction in arguments.fraction:
         for name in _names(arguments):
-            if (name, fraction) in {(row["network"], row["fraction"]) for row in rows}:
+            if arguments.report or (name, fraction) in {(row["network"], row["fraction"]) for row in rows}:
                 continue
             if missing := missing_packages(name):
                 print(f"{name} is skipped: {', '.join(missing)} is not installed", file=sys.stderr)
@@ -71,6 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--against", choices=["torch-pruning"], help="run this beside it")
     parser.add_argument("--fast", action="store_true", help="prune, verify and replay only: no training, no files")
     parser.add_argument("--rows", type=Path, help="journal of results; networks that it contains are not run again")
+    parser.add_argument("--report", action="store_true", help="report what the journal contains, and run nothing")
     parser.add_argument("--write", type=Path, help="write the report to this file too")
     parser.add_argument("--one", choices=NAMES, help=argparse.SUPPRESS)
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)

@@ -39,7 +39,8 @@ Command: `{command}`. Versions: {versions}, Python {python}, {processor}, {threa
 
 ## Columns
 
-- *s*: from capture to the rewritten network, without the equivalence check. *peak*: largest memory of capture, pruning
+- *s*: wall-clock time from capture to the rewritten network, without the equivalence check; other programs on the
+  machine lengthen it. *peak*: largest memory of capture, pruning
   and check, over the memory at their start; beside it the size of the weights.
 - *MACs*: millions, before and after. *torch*: the ratio after / before that `torch.utils.flop_counter` counts while
   the real modules run, and the difference of its count from that of EdgePrune, dense and pruned; under the table are
@@ -52,6 +53,7 @@ Command: `{command}`. Versions: {versions}, Python {python}, {processor}, {threa
 - *replay*: error of the network that the saved plan makes of another copy of the dense network.
 - *trains*: whether the loss falls over three steps.
 - *form*: the user's own module, or the captured program where a forward has hard-coded sizes.
+- *-*: not run (`--fast` leaves out training and files).
 - *prunable*: fraction of the parameters in tensors that some prunable group shrinks.
 
 A number in brackets refers to the list of reasons under the table."""
@@ -103,17 +105,36 @@ def _version(package: str) -> str | None:
 
 
 def _summary(rows: Sequence[Row], families: Sequence[str]) -> list[str]:
-    head = ["family", "at", "networks", "pruned and equivalent", "largest error", "ONNX", "TFLite", "int8", "replay"]
+    """Return a table with the number of networks that pass each step, of those that ran it."""
+    head = ["family", "at", "networks", "pruned and equivalent", "largest error", "largest difference of MACs"]
+    head += ["replayed", "ONNX", "TFLite", "int8", "trained"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for key in families:
         for fraction in sorted({row["fraction"] for row in rows}, reverse=True):
             own = [row for row in rows if row["fraction"] == fraction and family_of(row["network"]) is FAMILIES[key]]
             pruned = [row for row in own if "error" not in row]
-            works = [str(sum("failure" not in row.get(k, {"failure": ""}) for row in own)) for k in _FILES]
+            if not own:
+                continue
             largest = max((row["equivalence_error"] for row in pruned), default=0.0)
+            shift = max((abs(value - 1) for row in pruned for value in _shifts(row)), default=0.0)
             cells = [FAMILIES[key].title, f"{fraction:g}", str(len(own)), str(len(pruned)), f"{largest:.0e}"]
-            lines.append("| " + " | ".join([*cells, *works]) + " |")
+            cells.append(f"{shift:.2%}")
+            for step in ("replay", *_FILES, "training"):
+                ran = [row[step] for row in pruned if step in row]
+                cells.append(f"{sum(map(_passes, ran))} of {len(ran)}" if ran else "-")
+            lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def _passes(result: Row) -> bool:
+    """Return whether a step succeeded; a training whose loss does not fall did not."""
+    losses = result.get("losses")
+    return "failure" not in result and (losses is None or losses[-1] < losses[0])
+
+
+def _shifts(row: Row) -> list[float]:
+    """Return the MACs that torch counts over those of EdgePrune, dense and pruned."""
+    return [row[f"counted_{when}"] / max(row[f"macs_{when}"], 1) for when in ("before", "after")]
 
 
 _LONGEST_REASON = 240
@@ -121,7 +142,7 @@ _FOLDER = re.compile(r"/\S*/(?=\w+\.(?:tflite|onnx)\b)")
 """Folder of a file in a message: a temporary one."""
 _NODE = re.compile(r"node \S+ \(")
 """Name of a node, without which the same reason is listed once for all networks."""
-_FILES = ("onnx", "tflite", "int8", "replay")
+_FILES = ("onnx", "tflite", "int8")
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
@@ -156,7 +177,7 @@ def _cells(row: Row, reasons: list[str], *, against: bool) -> list[str]:
             f"{row['macs_before'] / 1e6:.1f} -> {row['macs_after'] / 1e6:.1f}",
             _counted(row, reasons),
             f"{'' if row['exact'] else '~'}{row['equivalence_error']:.0e}",
-            *(_check(row, key, reasons) for key in _FILES),
+            *(_check(row, key, reasons) for key in (*_FILES, "replay")),
             trains,
             row["form"],
             f"{row['prunable_params']:.1%}",
@@ -170,8 +191,8 @@ def _cells(row: Row, reasons: list[str], *, against: bool) -> list[str]:
 
 def _counted(row: Row, reasons: list[str]) -> str:
     ratio = row["counted_after"] / max(row["counted_before"], 1)
-    shift = [row[f"counted_{when}"] / max(row[f"macs_{when}"], 1) - 1 for when in ("before", "after")]
-    text = f"{ratio:.3f} ({shift[0]:+.1%}, {shift[1]:+.1%})"
+    before, after = _shifts(row)
+    text = f"{ratio:.3f} ({before - 1:+.1%}, {after - 1:+.1%})"
     if row["macs_differences"]:
         kinds = ", ".join(f"{kind} {own:,} : {torch:,}" for kind, (own, torch) in row["macs_differences"].items())
         text += " " + _note(reasons, f"MACs of {row['network']} as EdgePrune and as torch counts them: {kinds}")
