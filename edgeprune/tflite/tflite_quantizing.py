@@ -177,6 +177,8 @@ def _ranges(
 ) -> dict[str, dict[str, Array]]:
     """Measure the smallest and largest value of every activation by name, in the format of ai-edge-quantizer.
 
+    An activation that is zero on all samples gets the range from 0 to 1.
+
     The calibrator of ai-edge-quantizer is slower, and prints a progress bar on stderr.
     """
     from ai_edge_litert.interpreter import Interpreter
@@ -209,7 +211,8 @@ def _ranges(
                 f"activation {name} must be finite on calibration samples, but ranges from {low} to {high}: check for "
                 "weights that are too large"
             )
-        ranges[name] = {"min": np.array(low, np.float32), "max": np.array(high, np.float32)}
+        top = 1.0 if low == high == 0 else high  # XNNPACK refuses a file with a scale of nearly zero
+        ranges[name] = {"min": np.array(low, np.float32), "max": np.array(top, np.float32)}
     return ranges
 
 

@@ -163,6 +163,20 @@ def test_dead_filters_return_their_bias_in_int8(kind: str, factor: float, tmp_pa
         np.testing.assert_allclose(outputs[:, 1:4], expected[:, 1:4], atol=result.outputs[0].scale)
 
 
+def test_activation_that_is_zero_on_all_samples_is_loaded_by_litert(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)).eval()
+    nn.init.constant_(model[0].bias, -100)
+    samples = torch.randn(16, 1, 8, 8)
+    source = convert(export(model, (samples[:1],), tmp_path / "m.onnx").path, tmp_path / "m.tflite")
+    result = quantize(source, tmp_path / "int8.tflite", TensorSplit(samples, torch.zeros(16, dtype=torch.int64)))
+    with torch.no_grad():
+        expected = model(samples).numpy()
+    for runtime in (litert.LiteRTSession, Interpreter):
+        outputs = runtime(result.path, result.inputs, result.outputs).predict(samples.numpy())[0]
+        np.testing.assert_allclose(outputs, expected, atol=result.outputs[0].scale)
+
+
 class _ClassToken(nn.Module):
     def __init__(self) -> None:
         super().__init__()
