@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import onnx
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -109,6 +110,22 @@ def test_masks_and_constants_of_the_input_are_not_trained(tmp_path: Path) -> Non
     imported = _imported(network, x, tmp_path)
     assert {name for name, _ in imported.named_parameters()} == {"layer.weight", "layer.bias", "positions"}
     assert {name for name, _ in imported.named_buffers()} == {"mean", "mask"}
+    torch.testing.assert_close(imported(x), network(x))
+
+
+@pytest.mark.parametrize("axes", [{}, {"dynamic_axes": {"x": {0: "batch"}}}])
+def test_token_that_is_repeated_for_each_sample_is_trained(axes: dict[str, object], tmp_path: Path) -> None:
+    class Token(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.token = nn.Linear(4, 6), nn.Parameter(torch.rand(1, 1, 6))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([self.token.expand(x.shape[0], -1, -1), self.layer(x)], 1).mean(1)
+
+    network, x = Token(), torch.rand(3, 5, 4)
+    imported = _imported(network, x[:1], tmp_path, input_names=["x"], **axes)
+    assert {name for name, _ in imported.named_parameters()} == {"layer.weight", "layer.bias", "token"}
     torch.testing.assert_close(imported(x), network(x))
 
 
