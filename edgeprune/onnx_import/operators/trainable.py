@@ -29,7 +29,7 @@ def trainable(
 
 
 def trainable_sample(net: NetworkBuilder, operand: Value | Constant) -> Value | Constant | nn.Parameter:
-    """Return a value that is repeated for each sample: a class token is trained, but not zeros or other equal numbers."""
+    """Return a value that is repeated for each sample: a class token is trained, but not zeros or equal numbers."""
     is_token = isinstance(operand, Constant) and len(torch.unique(operand.tensor)) > 1
     return trainable(net, operand) if is_token else operand
 
