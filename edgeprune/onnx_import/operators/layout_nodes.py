@@ -86,7 +86,9 @@ def expand(node: SourceNode, net: NetworkBuilder) -> None:
     if all(size == -1 for size in sizes):
         net.write(value)
     else:
-        net.write(net.call("expand", trainable_sample(net, value), sizes))
+        # A constant that is repeated for the batch size of the file is folded, and expanded where it is joined.
+        is_final = not net.has_free_batch or any(isinstance(size, Value) for size in sizes)
+        net.write(net.call("expand", trainable_sample(net, value) if is_final else value, sizes))
 
 
 @importer("Tile")
