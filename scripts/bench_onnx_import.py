@@ -69,6 +69,7 @@ def _result(name: str, exporter: str, *, prunes: bool) -> dict[str, Any]:
 
     warnings.simplefilter("ignore")
     network, example = make(name)
+    assert isinstance(example, tuple), "networks of the zoo that are imported take one image"
     with tempfile.TemporaryDirectory() as folder:
         path = _exported(network, example, exporter, Path(folder) / "network.onnx")
         begin = time.perf_counter()

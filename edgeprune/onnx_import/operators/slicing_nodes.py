@@ -49,7 +49,11 @@ def slice_(node: SourceNode, net: NetworkBuilder) -> None:
 
 @importer("Split")
 def split(node: SourceNode, net: NetworkBuilder) -> None:
-    """Import Split. Parts without sizes are equal, except for a smaller last one."""
+    """Import Split. Parts without sizes are equal, except for a smaller last one.
+
+    Parts of one element, such as queries, keys and values that were joined, are selected, since the parts of a
+    ``select`` can be pruned independently of each other.
+    """
     value = net.value(0)
     axis = node.get("axis", 0) % len(value.shape)
     sizes = net.numbers(1, "split")
@@ -59,6 +63,10 @@ def split(node: SourceNode, net: NetworkBuilder) -> None:
         sizes = [size] * (parts - 1) + [value.shape[axis] - size * (parts - 1)]
     if parts == 1:
         net.write(value)
+        return
+    if all(size == 1 for size in sizes):
+        for index in range(parts):
+            net.write(net.call(torch.unsqueeze, net.call(torch.select, value, axis, index), axis), index)
         return
     result = net.call(torch.split, value, sizes, axis)
     for index in range(parts):
