@@ -52,6 +52,8 @@ class Movement(Rule):
         if name in _SPLITS:
             dim = call["dim"] % len(call.shape(call.first))
             sizes = [remaining_size(part, dim, shape[dim]) for part, shape in zip(out, call.out_shapes, strict=True)]
+            if "split_size" in call.arguments and set(sizes[:-1]) == {sizes[0]} and 0 < sizes[-1] <= sizes[0]:
+                return {"split_size": sizes[0]}  # which may be an attribute of the module
             return {TARGET: torch.ops.aten.split_with_sizes.default, "split_sizes": sizes, "dim": dim}
         if name in ("slice", "narrow", "select"):
             return _resize_window(call, source)

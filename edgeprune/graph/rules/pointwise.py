@@ -86,7 +86,11 @@ def is_pointwise(target: Any) -> bool:
 
 def join(coupling: Coupling, operands: list[Labels], shape: tuple[int, ...]) -> Labels:
     """Return the labels of the elementwise combination of tensors, broadcast to ``shape``."""
-    resolved = [coupling.resolve(labels, reason=_FIXED) for labels in operands]
+    channels = _channels_of_layers(coupling, operands)
+    resolved = [
+        coupling.resolve(labels, reason=_FIXED, preferred=[dim + len(labels.shape) for dim in channels])
+        for labels in operands
+    ]
     vectors: dict[int, Tensor | None] = {}
     for dim, size in enumerate(shape):
         operand_ids = [
@@ -96,6 +100,22 @@ def join(coupling: Coupling, operands: list[Labels], shape: tuple[int, ...]) -> 
         ]
         vectors[dim] = coupling.tie(*operand_ids, reason=_FIXED)
     return Labels.of(shape, vectors)
+
+
+def _channels_of_layers(coupling: Coupling, operands: list[Labels]) -> set[int]:
+    """Return the dimensions, counted from the last one, along which an operand has channels that a layer produces.
+
+    They decide how the channels of another operand are split: those of masks (sources, channels) for features
+    (channels,), as in the separation of sources, are the inner factor.
+    """
+    if not any(len(track.dims) > 1 for labels in operands for track in labels.tracks):
+        return set()
+    return {
+        track.dims[0] - len(labels.shape)
+        for labels in operands
+        for track in labels.tracks
+        if len(track.dims) == 1 and coupling.is_produced(track.ids)
+    }
 
 
 @register
