@@ -50,7 +50,7 @@ _COMPARED = ("aten.prod", "aten.all", "aten.any", "aten.count_nonzero")
 
 
 def _returns_places(call: Call) -> bool:
-    """Return whether the network reads the second result of ``max`` and ``min``: indices, which removal would change."""
+    """Return whether the network reads the second result of ``max`` or ``min``: indices, which removal changes."""
     places = [user for user in call.node.users if user.args[1] == 1] if call.many else []
     return call.name in ("aten.max", "aten.min") and any(user.users for user in places)
 
