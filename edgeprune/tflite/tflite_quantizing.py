@@ -162,8 +162,8 @@ def _check(model: schema.ModelT, inputs: Sequence[Port], path: Path) -> None:
         name = operator_name(model, op)
         if _computes_floats(graph, op) and TFLITE[name].int8 is None:
             raise ModelError(
-                f"{path}: node {_name(graph, op)} ({name}) has no int8 or float kernel in TFLite Micro; supported are "
-                f"{', '.join(sorted(TFLITE.names(lambda facts: facts.int8)))}"
+                f"{path}: node {_name(graph, op)} ({name}) has no int8 or float kernel in TFLite Micro: replace it in "
+                "the network, or compute it outside the network"
             )
         if name == "CONCATENATION" and len(op.inputs) > MOST_CONCATENATED:
             raise ModelError(

@@ -109,7 +109,7 @@ def of_integers(make: Maker, op: str) -> Example:
 @example("Pow")
 def power(make: Maker) -> Example:
     if make.draw.one_of(True, False):
-        exponent = make.draw.one_of(0.5, 1.0, 2.0, 3.0, 0.25, 0.75, 2.5, -0.5, -1.0, -2.0, 1.7, 5.0)
+        exponent = make.draw.one_of(0.5, 1.0, 2.0, 3.0, 0.25, 0.75, 2.5, 1 / (2 + 1e-6), -0.5, -1.0, -2.0, 1.7, 5.0)
         x = make.tensor(low=0.0 if exponent > 0 else 0.3)
         return make.model("Pow", [x], [np.full(make.draw.one_of((), x.shape[-1:]), exponent, np.float32)])
     x = make.tensor(low=0.5)

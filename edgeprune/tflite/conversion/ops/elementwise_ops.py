@@ -110,14 +110,21 @@ def _expanded(low: Lowering, view: LayoutView, shape: tuple[int, ...]) -> Layout
     return elementwise(low, "ADD", view, constant(low, "zeros", np.zeros(shape, np.float32)))
 
 
+_EXPONENT_ROUNDING = 1e-6
+"""Exports of distances have the exponent 1 / (2 + 1e-6). The power of any float32 then differs by less than 1e-4."""
+
+
 def _exponent(node: Node, low: Lowering) -> float | None:
     """Return the exponent of a Pow if products and roots compute it; None for others."""
     exponents, base = low.array(node.inputs[1]), low.view(node.inputs[0])
     if exponents is None or exponents.size == 0 or base.shape != low.source.shapes[node.outputs[0]]:
         return None
     exponent = float(exponents.flat[0])
+    quarters = round(4 * exponent) / 4 if np.isfinite(exponent) else exponent
     if not (exponents == exponent).all() or not 0 < abs(exponent) <= _LARGEST_EXPONENT:
         return None
+    if abs(exponent - quarters) <= _EXPONENT_ROUNDING:
+        exponent = quarters
     whole = exponent > 0 and exponent % 1 == 0
     return exponent if whole or (exponent % 0.25 == 0 and base.tensor.dtype == np.float32) else None
 

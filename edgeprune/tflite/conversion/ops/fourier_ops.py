@@ -22,22 +22,23 @@ def fourier_transform(node: Node, low: Lowering) -> None:
     """Lower DFT of (..., n, ..., 1) or (..., n, ..., 2), real numbers or complex ones, to a fully connected layer."""
     view = low.view(node.inputs[0])
     inverse, onesided = bool(node.get("inverse", 0)), bool(node.get("onesided", 0))
-    if inverse and onesided:
-        raise node.unsupported("inverse 1 and onesided 1", "one of both at most")
     axis = _number(node, low, 2, -2) if low.source.opset >= _AXIS_IS_INPUT else node.get("axis", 1)
     axis %= view.rank
-    length = _number(node, low, 1, view.shape[axis])
-    used = min(length, view.shape[axis])
+    size, to_real = view.shape[axis], inverse and onesided
+    length = _number(node, low, 1, 2 * (size - 1) if to_real else size)
+    used = min(length // 2 + 1 if to_real else length, size)
     others = [dim for dim in range(view.rank - 1) if dim != axis]
     order = [*others, axis, view.rank - 1]
     ordered = sliced(low, view, {axis: range(used)}).transposed(order)
-    matrix = _matrix(length, view.shape[-1], onesided=onesided)[:used]
-    if inverse:
-        matrix = _conjugate(matrix) / length
-    outer, parts = ordered.shape[:-2], matrix.shape[2]
+    if to_real:
+        matrix = _to_real(length)[:used]
+    else:
+        matrix = _matrix(length, view.shape[-1], onesided=onesided)[:used]
+        matrix = _conjugate(matrix) / length if inverse else matrix
+    outer = ordered.shape[:-2]
     rows = low.reshaped(ordered, (*outer, used * view.shape[-1]))
     product = fully_connected(low, rows, matrix.reshape(rows.shape[-1], -1).astype(np.float32), None)
-    result = low.reshaped(product, (*outer, parts, 2))
+    result = low.reshaped(product, (*outer, *matrix.shape[2:]))
     low.write(node.outputs[0], result.transposed([order.index(dim) for dim in range(view.rank)]))
 
 
@@ -73,6 +74,14 @@ def _matrix(length: int, parts: int, *, onesided: bool) -> Array:
     cos, sin = np.cos(angles), np.sin(angles)
     of_real, of_imaginary = np.stack([cos, -sin], -1), np.stack([sin, cos], -1)
     return np.stack([of_real, of_imaginary][:parts], 1)
+
+
+def _to_real(length: int) -> Array:
+    """Return the transform of the first half of a symmetric spectrum to real numbers, (frequencies, 2, length, 1)."""
+    frequencies = np.arange(length // 2 + 1)
+    angles = 2 * np.pi / length * (np.outer(frequencies, np.arange(length)) % length)
+    weights = np.where((frequencies == 0) | (2 * frequencies == length), 1, 2)[:, None] / length
+    return np.asarray(np.stack([weights * np.cos(angles), -weights * np.sin(angles)], 1)[..., None])
 
 
 def _conjugate(matrix: Array) -> Array:
