@@ -1,0 +1,32 @@
+"""Discrete Fourier transforms as matrices, by which the ONNX operators DFT and STFT become products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+
+def fourier_matrix(length: int, parts: int, *, onesided: bool = False, inverse: bool = False) -> Matrix:
+    """Return the matrix of a transform of ``length`` numbers.
+
+    Args:
+        length: Number of elements that are transformed.
+        parts: 1 for real numbers, 2 for the real and imaginary parts of complex ones.
+        onesided: Whether only the frequencies up to the half of ``length`` are computed.
+        inverse: Whether the inverse transform is returned.
+
+    Returns:
+        Matrix (length, parts, frequencies, 2); the last dimension is the real and the imaginary part of the result.
+    """
+    frequencies = length // 2 + 1 if onesided else length
+    angles: NDArray[Any] = 2 * np.pi / length * (np.outer(np.arange(length), np.arange(frequencies)) % length)
+    if inverse:
+        angles = -angles
+    cos, sin = np.cos(angles), np.sin(angles)
+    of_real, of_imaginary = np.stack([cos, -sin], -1), np.stack([sin, cos], -1)
+    matrix: Matrix = np.stack([of_real, of_imaginary][:parts], 1)
+    return matrix / length if inverse else matrix
