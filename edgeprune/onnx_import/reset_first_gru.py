@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -27,7 +26,10 @@ class ResetFirstGRU(nn.Module):
     def __init__(self, input_size: int, hidden_size: int, *, bias: bool = True, bidirectional: bool = False) -> None:
         super().__init__()
         self.suffixes = ("_l0", "_l0_reverse") if bidirectional else ("_l0",)
-        shapes = {"weight_ih": (3 * hidden_size, input_size), "weight_hh": (3 * hidden_size, hidden_size)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (3 * hidden_size, input_size),
+            "weight_hh": (3 * hidden_size, hidden_size),
+        }
         if bias:
             shapes |= {"bias_ih": (3 * hidden_size,), "bias_hh": (3 * hidden_size,)}
         bound = 1 / math.sqrt(hidden_size)
@@ -59,13 +61,13 @@ class ResetFirstGRU(nn.Module):
         bias, bidirectional = hasattr(self, "bias_ih_l0"), len(self.suffixes) > 1
         return f"{features}, {rows // 3}, bias={bias}, bidirectional={bidirectional}"
 
-    def _states(self, x: Tensor, hidden: Tensor | None, suffix: str) -> Sequence[Tensor]:
+    def _states(self, x: Tensor, hidden: Tensor | None, suffix: str) -> list[Tensor]:
         """Return the states (batch, hidden) of one direction, in the order of ``x``."""
         of_input = getattr(self, f"weight_ih{suffix}")
         of_gates, of_new = _split(getattr(self, f"weight_hh{suffix}"))
         input_bias, state_bias = (getattr(self, f"bias_{name}{suffix}", None) for name in ("ih", "hh"))
         gates_bias, new_bias = (None, None) if state_bias is None else _split(state_bias)
-        states = []
+        states: list[Tensor] = []
         for step in F.linear(x, of_input, input_bias).unbind(0):
             gates, new = _split(step, -1)
             if hidden is not None:
@@ -86,5 +88,5 @@ class ResetFirstGRU(nn.Module):
 def _split(tensor: Tensor, dim: int = 0) -> tuple[Tensor, Tensor]:
     """Return the parts of the gates reset and update, and of the new state."""
     size = tensor.shape[dim] // 3
-    gates, new = tensor.split([2 * size, size], dim)
+    gates, new = torch.split(tensor, [2 * size, size], dim)
     return gates, new

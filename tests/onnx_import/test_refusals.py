@@ -95,6 +95,33 @@ def test_variant_of_an_operator_names_file_and_node(tmp_path: Path) -> None:
         load_onnx(_saved(model, tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"), [({}, "sampling_ratio 0"), ({"sampling_ratio": 2, "mode": "max"}, "mode 'max'")]
+)
+def test_regions_without_a_fixed_number_of_averaged_samples_are_refused(
+    options: dict[str, object], problem: str, tmp_path: Path
+) -> None:
+    model = _model(
+        helper.make_node("Reshape", ["h", "image"], ["i"]),
+        helper.make_node("RoiAlign", ["i", "regions", "first"], ["r"], name="pool", **options),
+        helper.make_node("Reshape", ["r", "shape"], ["y"]),
+    )
+    constants = {"image": np.array([1, 1, 2, 2]), "regions": np.ones((1, 4), np.float32), "first": np.array([0])}
+    constants["shape"] = np.array([1, -1])
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    with pytest.raises(ModelError, match=rf"net\.onnx.*pool \(RoiAlign\) has {problem}"):
+        load_onnx(_saved(model, tmp_path))
+
+
+def test_quantization_that_a_function_defines_is_refused_by_its_own_name(tmp_path: Path) -> None:
+    model = _model(
+        helper.make_node("DynamicQuantizeLinear", ["h"], ["q", "s", "z"], name="dynamic"),
+        helper.make_node("Cast", ["q"], ["y"], to=TensorProto.FLOAT),
+    )
+    with pytest.raises(ModelError, match=r"1 of its 3 (.|\n)*dynamic \(DynamicQuantizeLinear\): quantized"):
+        load_onnx(_saved(model, tmp_path))
+
+
 def test_old_opset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"net\.onnx.* 6.* 7"):
         load_onnx(_saved(_model(helper.make_node("Relu", ["h"], ["y"]), opset=6), tmp_path))
