@@ -31,6 +31,14 @@ def grid_sample(node: SourceNode, net: NetworkBuilder) -> None:
     )
 
 
+@importer("AffineGrid")
+def affine_grid(node: SourceNode, net: NetworkBuilder) -> None:
+    """Import AffineGrid. The function that defines it in ONNX has control flow."""
+    theta, sizes = net.value(0), net.sizes(1) or []
+    size = [net.size(theta, 0), *sizes[1:]]
+    net.write(net.call(F.affine_grid, theta, size, bool(node.get("align_corners", 0))))
+
+
 @importer("RoiAlign")
 def roi_align(node: SourceNode, net: NetworkBuilder) -> None:
     """Import RoiAlign as averages of samples of a grid. Samples outside of the image are zero.
