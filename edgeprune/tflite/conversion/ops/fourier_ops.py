@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgeprune.export.fourier_matrices import fourier_matrix, matrix_to_real
 from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
 from edgeprune.tflite.conversion.ops.matmul_ops import fully_connected
 from edgeprune.tflite.conversion.ops.view_operators import sliced
-from edgeprune.tflite.conversion.tflite_graph import Array
 from edgeprune.tflite.tflite_schema import schema
 
 _AXIS_IS_INPUT = 20
@@ -31,10 +31,9 @@ def fourier_transform(node: Node, low: Lowering) -> None:
     order = [*others, axis, view.rank - 1]
     ordered = sliced(low, view, {axis: range(used)}).transposed(order)
     if to_real:
-        matrix = _to_real(length)[:used]
+        matrix = matrix_to_real(length)[:used]
     else:
-        matrix = _matrix(length, view.shape[-1], onesided=onesided)[:used]
-        matrix = _conjugate(matrix) / length if inverse else matrix
+        matrix = fourier_matrix(length, view.shape[-1], onesided=onesided, inverse=inverse)[:used]
     outer = ordered.shape[:-2]
     rows = low.reshaped(ordered, (*outer, used * view.shape[-1]))
     product = fully_connected(low, rows, matrix.reshape(rows.shape[-1], -1).astype(np.float32), None)
@@ -54,7 +53,7 @@ def short_time_fourier_transform(node: Node, low: Lowering) -> None:
     length = _number(node, low, 3, size if window is None else len(window))
     if "onesided" not in node.attributes:  # ONNX's shape inference takes it as 0, its runtime as 1
         raise node.unsupported("no attribute 'onesided'", "stated as 0 or 1")
-    matrix = _matrix(length, parts, onesided=bool(node.get("onesided")))
+    matrix = fourier_matrix(length, parts, onesided=bool(node.get("onesided")))
     if window is not None:
         matrix = matrix * window[:, None, None, None]
     frequencies = matrix.shape[2]
@@ -65,29 +64,6 @@ def short_time_fourier_transform(node: Node, low: Lowering) -> None:
     bias = low.constant("bias", np.zeros(2 * frequencies, np.float32))
     y = low.emit("CONV_2D", [x, low.constant("weights", kernel), bias], (batch, 1, frames, 2 * frequencies), options)
     low.write(node.outputs[0], low.reshaped(LayoutView.of(y), (batch, frames, frequencies, 2)))
-
-
-def _matrix(length: int, parts: int, *, onesided: bool) -> Array:
-    """Return the transform as (length, parts, frequencies, 2): ``parts`` and 2 are the real and imaginary parts."""
-    frequencies = length // 2 + 1 if onesided else length
-    angles = 2 * np.pi / length * (np.outer(np.arange(length), np.arange(frequencies)) % length)
-    cos, sin = np.cos(angles), np.sin(angles)
-    of_real, of_imaginary = np.stack([cos, -sin], -1), np.stack([sin, cos], -1)
-    return np.stack([of_real, of_imaginary][:parts], 1)
-
-
-def _to_real(length: int) -> Array:
-    """Return the transform of the first half of a symmetric spectrum to real numbers, (frequencies, 2, length, 1)."""
-    frequencies = np.arange(length // 2 + 1)
-    angles = 2 * np.pi / length * (np.outer(frequencies, np.arange(length)) % length)
-    weights = np.where((frequencies == 0) | (2 * frequencies == length), 1, 2)[:, None] / length
-    return np.asarray(np.stack([weights * np.cos(angles), -weights * np.sin(angles)], 1)[..., None])
-
-
-def _conjugate(matrix: Array) -> Array:
-    """Return the transform with the opposite sign of its angles."""
-    signs = np.array([[1, -1], [-1, 1]])[: matrix.shape[1]]
-    return np.asarray(matrix * signs[:, None, :])
 
 
 def _number(node: Node, low: Lowering, index: int, default: int) -> int:
