@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 
-from edgeprune.export.fourier_matrices import fourier_matrix
+from edgeprune.export.fourier_matrices import fourier_matrix, matrix_to_real
 from edgeprune.onnx_import.network_builder import NetworkBuilder
 from edgeprune.onnx_import.operators.base import importer
 from edgeprune.onnx_import.source_graph import SourceNode
@@ -22,15 +22,18 @@ def fourier_transform(node: SourceNode, net: NetworkBuilder) -> None:
     """Import DFT of (..., n, ..., 1) or (..., n, ..., 2), real numbers or complex ones."""
     value = net.value(0)
     inverse, onesided = bool(node.get("inverse", 0)), bool(node.get("onesided", 0))
-    if inverse and onesided:
-        raise node.unsupported("inverse 1 and onesided 1", "one of both at most")
+    to_real = inverse and onesided
     rank, parts = len(value.shape), value.shape[-1]
     axis = (net.numbers(2) or [-2])[0] if node.opset >= _AXIS_IS_INPUT else int(node.get("axis", 1))
     axis %= rank
-    [length] = net.numbers(1) or [value.shape[axis]]
-    used = min(length, value.shape[axis])
-    matrix = fourier_matrix(length, parts, onesided=onesided, inverse=inverse)[:used]
-    if used < value.shape[axis]:
+    size = value.shape[axis]
+    [length] = net.numbers(1) or [2 * (size - 1) if to_real else size]
+    used = min(length // 2 + 1 if to_real else length, size)
+    if to_real:
+        matrix = matrix_to_real(length)[:used]
+    else:
+        matrix = fourier_matrix(length, parts, onesided=onesided, inverse=inverse)[:used]
+    if used < size:
         value = net.call(torch.narrow, value, axis, 0, used)
     rows = net.call(torch.flatten, net.call(torch.movedim, value, axis, rank - 2), rank - 2)
     result = net.call(torch.matmul, rows, _constant(node, matrix.reshape(used * parts, -1)))
