@@ -32,16 +32,16 @@ _VERSIONS = [
 _INTRODUCTION = """\
 # The zoo
 
-Networks of {titles}. All have random weights, random statistics and scales in each normalization, and no annotations.
-Each network runs in its own process, with criterion `l2`, seed 0 and one sample.
+Families: {titles}. All networks have random weights, random statistics and scales in each normalization,
+and no annotations. Each network runs in its own process, with criterion `l2`, seed 0 and one sample.
 
 Command: `{command}`. Versions: {versions}, Python {python}, {processor}, {threads} threads.
 
 ## Columns
 
-- *s*: wall-clock time from capture to the rewritten network, without the equivalence check; other programs on the
-  machine lengthen it. *peak*: largest memory of capture, pruning
-  and check, over the memory at their start; beside it the size of the weights.
+- *s*: wall-clock time from capture to the rewritten network, without the equivalence check. Other programs ran on the
+  machine at the same time. *peak*: largest memory of capture, pruning and check, over the memory at their start;
+  beside it the size of the weights.
 - *MACs*: millions, before and after. *torch*: the ratio after / before that `torch.utils.flop_counter` counts while
   the real modules run, and the difference of its count from that of EdgePrune, dense and pruned; under the table are
   the operators that explain a difference of more than 1 %.

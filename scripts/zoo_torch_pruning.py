@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from scripts.zoo_network_row import Peak, run
+from scripts.counted_macs import run
+from scripts.zoo_network_row import Peak
 from tests.zoo.networks import make
 
 _LIMIT_BYTES = 12 * 2**30

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from edgeprune import prune
 from edgeprune.graph import capture, units_of
 from edgeprune.model.output_difference import distance
-from scripts.zoo_network_row import counted_macs, macs_by_operator, macs_differences, run
+from scripts.counted_macs import counted_macs, macs_by_operator, macs_differences, run
 from tests.zoo import networks
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries of the networks
