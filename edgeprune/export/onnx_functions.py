@@ -12,7 +12,7 @@ from onnx import ModelProto, helper
 _FUNCTIONS_WITH_LOOPS = ("Range", "SequenceMap")
 
 
-def with_inlined_functions(proto: ModelProto, kept: Collection[str]) -> ModelProto:
+def with_inlined_functions(proto: ModelProto, supported: Collection[str]) -> ModelProto:
     """Replace operators by the functions that define them in ONNX, if there are any, also inside of these functions.
 
     Functions with loops remain, because neither a TFLite file nor a trainable graph can have them. They may be
@@ -20,14 +20,14 @@ def with_inlined_functions(proto: ModelProto, kept: Collection[str]) -> ModelPro
 
     Args:
         proto: Model, whose own functions are already inlined. It is not changed.
-        kept: Operators that are not replaced.
+        supported: Operators that are not replaced.
 
     Returns:
         The changed model, or ``proto`` if no operator is replaced.
     """
     version = opset_of(proto)
     while True:
-        kinds = {node.op_type for node in proto.graph.node if node.domain in ("", "ai.onnx")} - set(kept)
+        kinds = {node.op_type for node in proto.graph.node if node.domain in ("", "ai.onnx")} - set(supported)
         functions = defined_by_functions(kinds, version)
         if not functions:
             return proto

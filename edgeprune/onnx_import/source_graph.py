@@ -117,12 +117,12 @@ class SourceGraph:
     is_converted: bool
 
 
-def read_graph(path: Path, kept: Collection[str]) -> SourceGraph:
+def read_graph(path: Path, supported: Collection[str]) -> SourceGraph:
     """Read and verify an ONNX file.
 
     Args:
         path: Path of the file.
-        kept: Operators that are read as they are. Others are replaced by the functions that define them in ONNX.
+        supported: Operators that are read as they are. Others are replaced by the functions that define them in ONNX.
 
     Raises:
         ModelError: The file cannot be read, is not valid, or has an opset before ``OLDEST_OPSET``.
@@ -132,7 +132,7 @@ def read_graph(path: Path, kept: Collection[str]) -> SourceGraph:
         onnx.checker.check_model(proto)
         model = ir.from_proto(proto)
         InlinePass()(model)
-        model = _inlined(model, kept)
+        model = _inlined(model, supported)
         model.graph.sort()
     except Exception as problem:  # checker and onnx-ir raise classes of their own
         raise ModelError(f"{path} is not a valid ONNX model: {first_line(problem)}") from problem
@@ -169,12 +169,13 @@ def torch_dtype(data_type: int) -> torch.dtype | None:
         return None
 
 
-def _inlined(model: ir.Model, kept: Collection[str]) -> ir.Model:
-    """Return the model with functions of ONNX in place of operators that are neither ``kept`` nor quantized."""
-    kept = {*kept, *(node.op_type for node in model.graph if node.domain or _is_quantized(node))}
-    if not defined_by_functions({node.op_type for node in model.graph} - kept, _opset(model)):
+def _inlined(model: ir.Model, supported: Collection[str]) -> ir.Model:
+    """Return the model with functions of ONNX in place of operators that are neither ``supported`` nor quantized."""
+    supported = {*supported, *(node.op_type for node in model.graph if _is_quantized(node))}
+    kinds = {node.op_type for node in model.graph if node.domain in ("", "ai.onnx")}
+    if not defined_by_functions(kinds - supported, _opset(model)):
         return model
-    return ir.from_proto(with_inlined_functions(ir.to_proto(model), kept))
+    return ir.from_proto(with_inlined_functions(ir.to_proto(model), supported))
 
 
 def _opset(model: ir.Model) -> int:
