@@ -171,8 +171,9 @@ def torch_dtype(data_type: int) -> torch.dtype | None:
 
 def _inlined(model: ir.Model, supported: Collection[str]) -> ir.Model:
     """Return the model with functions of ONNX in place of operators that are neither ``supported`` nor quantized."""
-    supported = {*supported, *(node.op_type for node in model.graph if node.domain or _is_quantized(node))}
-    if not defined_by_functions({node.op_type for node in model.graph} - supported, _opset(model)):
+    supported = {*supported, *(node.op_type for node in model.graph if _is_quantized(node))}
+    kinds = {node.op_type for node in model.graph if node.domain in ("", "ai.onnx")}
+    if not defined_by_functions(kinds - supported, _opset(model)):
         return model
     return ir.from_proto(with_inlined_functions(ir.to_proto(model), supported))
 
