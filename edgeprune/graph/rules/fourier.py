@@ -11,7 +11,7 @@ from edgeprune.graph.rules.reduction import keep_outside
 
 @register
 class Fourier(Rule):
-    """Transforms of the dimensions ``dim``, which is a number or a list; without it, of the last ones in ``s``, or all."""
+    """Transforms of the dimensions ``dim``, a number or a list; without it, of the last ones in ``s``, or all."""
 
     ops = aten(
         "fft_fft fft_ifft fft_rfft fft_irfft fft_hfft fft_ihfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn "
