@@ -115,9 +115,17 @@ class Coupling:
         self.freeze(first[opaque], "joined with data whose size is fixed")
         return first
 
-    def is_produced(self, ids: Tensor) -> bool:
-        """Return whether a layer produces one of ``ids``. The factors of a scale, for example, are not produced."""
-        return any(bool(torch.isin(ids, produced).any()) for produced in self.produced)
+    def channels_of_layers(self, labels: Labels) -> list[int]:
+        """Return the dimensions that are channels of a layer. Those of a scale, for example, are not.
+
+        They decide how the channels of another operand are split: those of masks (sources, channels) for features
+        (channels,), as in the separation of sources, are the inner factor.
+        """
+        return [
+            track.dims[0]
+            for track in labels.tracks
+            if len(track.dims) == 1 and any(bool(torch.isin(track.ids, produced).any()) for produced in self.produced)
+        ]
 
     def freeze(self, ids: Tensor | None, reason: str) -> None:
         """Forbid pruning of ``ids``. Messages report the first reason of a unit."""

@@ -103,19 +103,10 @@ def join(coupling: Coupling, operands: list[Labels], shape: tuple[int, ...]) -> 
 
 
 def _channels_of_layers(coupling: Coupling, operands: list[Labels]) -> set[int]:
-    """Return the dimensions, counted from the last one, along which an operand has channels that a layer produces.
-
-    They decide how the channels of another operand are split: those of masks (sources, channels) for features
-    (channels,), as in the separation of sources, are the inner factor.
-    """
+    """Return the channels of layers among the dimensions, counted from the last one, if an operand has split ones."""
     if not any(len(track.dims) > 1 for labels in operands for track in labels.tracks):
         return set()
-    return {
-        track.dims[0] - len(labels.shape)
-        for labels in operands
-        for track in labels.tracks
-        if len(track.dims) == 1 and coupling.is_produced(track.ids)
-    }
+    return {dim - len(labels.shape) for labels in operands for dim in coupling.channels_of_layers(labels)}
 
 
 @register
