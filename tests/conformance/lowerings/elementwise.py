@@ -35,6 +35,13 @@ def unary(make: Maker, op: str) -> Example:
     return make.model(op, [make.tensor()])
 
 
+@example("Div")
+def quotient_of_integers(make: Maker) -> Example:
+    dtype = make.draw.one_of(np.int32, np.int64)
+    dividend = (20 * make.tensor()).astype(dtype)
+    return make.model("Div", [dividend], [np.array(make.draw.one_of(3, -7), dtype)])
+
+
 @example("Sqrt", "Log", "Reciprocal")
 def unary_of_positive(make: Maker, op: str) -> Example:
     return make.model(op, [make.tensor(low=0.1)])

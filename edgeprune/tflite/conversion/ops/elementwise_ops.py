@@ -11,7 +11,7 @@ from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
-from edgeprune.tflite.conversion.ops.view_operators import constant, elementwise
+from edgeprune.tflite.conversion.ops.view_operators import constant, converted, elementwise
 
 _UNARY = {
     "Abs": "ABS",
@@ -64,10 +64,13 @@ def binary(node: Node, low: Lowering) -> None:
         views.sort(key=lambda view: view.tensor.is_constant)
     if len(views) == 1:
         low.write(node.outputs[0], views[0])
+    dtype = views[0].tensor.dtype
+    if node.op == "Div" and dtype == np.int64:  # which DIV does not support
+        views = [converted(low, view, np.dtype(np.int32)) for view in views]
     result = views[0]
     for view in views[1:]:
         result = elementwise(low, BINARY[node.op], result, view)
-    low.write(node.outputs[0], result)
+    low.write(node.outputs[0], converted(low, result, dtype) if node.op == "Div" else result)
 
 
 @lowering("Reciprocal", layout="any")
