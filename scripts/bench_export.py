@@ -141,7 +141,9 @@ def _network(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
         return model.eval(), network.example_inputs(recipe.model.input)
     from tests.zoo import networks
 
-    return networks.make(name)
+    model, example = networks.make(name)
+    assert isinstance(example, tuple), f"{name} takes inputs by position"
+    return model, example
 
 
 def _in_a_fresh_process(name: str, case: str, path: Path, inputs: argparse.Namespace) -> dict[str, float]:

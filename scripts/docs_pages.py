@@ -61,9 +61,11 @@ observed on index ids. Any other operator freezes the layers around it
 _RUNTIMES = """The exported ONNX file uses the opset of the target. ONNX Runtime has kernels for all operators of the
 standard; for other runtimes, the target lists those without one (`unsupported`), and those that are slow (`slow`)."""
 _IMPORTED = """ONNX operators that EdgePrune imports from files of opset 7 or newer
-([prune an ONNX file](../guides/onnx-input.md)). A variant of an operator that cannot be imported is an error that names
-the node."""
-_LITERT = "ONNX operators that EdgePrune converts to TFLite, also for microcontrollers."
+([prune an ONNX file](../guides/onnx-input.md)). Other operators that ONNX defines by a function without control flow,
+such as Attention, are imported as the operators of this function. A variant of an operator that cannot be imported is
+an error that names the node."""
+_LITERT = """ONNX operators that EdgePrune converts to TFLite, also for microcontrollers. Other operators that ONNX
+defines by a function without loops are converted as the operators of this function."""
 _TFLM = """TFLite operators that EdgePrune knows, and their kernels in TensorFlow Lite Micro. *int8*: integer
 arithmetic, or *float* between DEQUANTIZE and QUANTIZE, or not possible. On an Arm Ethos-U, Vela decides for each node
 whether it runs on the accelerator; a build lists the nodes that run on the CPU, with the reason."""

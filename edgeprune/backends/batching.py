@@ -53,6 +53,21 @@ def portions(feed: Mapping[str, Array], size: int | None) -> Iterator[tuple[dict
         yield portion, count
 
 
+def of_samples(outputs: Sequence[Array], names: Sequence[str], *, size: int, count: int, path: Path) -> list[Array]:
+    """Return the outputs of one run, (size, ...), for the first ``count`` samples of its portion, (count, ...).
+
+    Raises:
+        ModelError: An output has no batch in dimension 0.
+    """
+    for name, output in zip(names, outputs, strict=True):
+        if output.shape[:1] != (size,):
+            raise ModelError(
+                f"{path}: expected the batch of {size} in dimension 0 of the output {name}, found the shape "
+                f"{output.shape}: return tensors of the form (batch, ...) from forward"
+            )
+    return [output[:count] for output in outputs]
+
+
 def core_count() -> int:
     """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from edgeprune.backends.accuracy import Accuracy, accuracy
-from edgeprune.backends.batching import Array, Inputs, named, portions
+from edgeprune.backends.batching import Array, Inputs, named, of_samples, portions
 from edgeprune.errors import ModelError
 from edgeprune.progress import SILENT, Progress
 from edgeprune.tflite.tflite_file import Port
@@ -47,16 +47,17 @@ class TfliteRuntime(ABC):
             Each output (N, ...) in the layout of the ONNX file. Outputs of a quantized file are floats.
 
         Raises:
-            ModelError: The inputs do not match those of the file, or the runtime fails.
+            ModelError: The inputs do not match those of the file, an output has no batch, or the runtime fails.
         """
         feed = named(inputs, [port.name for port in self.inputs], self.path)
+        size, names = self.inputs[0].batch_size, [port.name for port in self.outputs]
+
+        def run(portion: tuple[dict[str, Array], int]) -> list[Array]:
+            outputs = self.run(list(portion[0].values()))
+            return of_samples(outputs, names, size=size, count=portion[1], path=self.path)
+
         with ThreadPoolExecutor(self._workers) as pool:
-            parts = list(
-                pool.map(
-                    lambda portion: [output[: portion[1]] for output in self.run(list(portion[0].values()))],
-                    portions(feed, self.inputs[0].batch_size),
-                )
-            )
+            parts = list(pool.map(run, portions(feed, size)))
         return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:

@@ -26,6 +26,7 @@ from edgeprune.export import onnx_cleanup
 from edgeprune.export import opset_conversion as opsets
 from edgeprune.export.flat_io import Example, FlatNetwork
 from edgeprune.export.float32_network import as_float32, without_autocast
+from edgeprune.export.output_capture import captured
 from edgeprune.export.torch_exporters import Exporter, ExportFailed, ExportRequest, by_torch_export, by_tracing
 from edgeprune.model.eval_mode import eval_mode
 from edgeprune.model.output_difference import distance
@@ -140,9 +141,11 @@ def _simplified(proto: onnx.ModelProto) -> onnx.ModelProto:
 
     try:
         # Parity with PyTorch on real samples follows; onnxsim's own check on random input would add nothing.
-        simplified: onnx.ModelProto = onnxsim.simplify(proto, check_n=0)[0]
+        with captured(2) as printed:  # that it does not compute parts without inputs, which stay as they are
+            simplified: onnx.ModelProto = onnxsim.simplify(proto, check_n=0)[0]
     except Exception as problem:  # whatever its C++ side throws
         raise ExportFailed(f"onnxsim fails: {problem}; set export.simplify = false to skip it") from problem
+    logger.debug("printed: %s", printed.text.rstrip())
     return simplified
 
 

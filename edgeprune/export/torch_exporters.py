@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import onnx
 import torch
 
+from edgeprune.export.composed_pooling import ComposedPooling
 from edgeprune.export.flat_io import FlatNetwork
 from edgeprune.export.output_capture import logged
 
@@ -75,16 +76,17 @@ def _trace(request: ExportRequest) -> onnx.ModelProto:
     flat = request.flat
     names = (*flat.input_names, *flat.output_names)
     buffer = io.BytesIO()
-    torch.onnx.export(
-        flat,
-        flat.inputs,
-        buffer,  # type: ignore[arg-type] # tracing takes a stream; the annotation is that of the other exporter
-        dynamo=False,
-        opset_version=request.opset,
-        input_names=list(flat.input_names),
-        output_names=list(flat.output_names),
-        dynamic_axes={name: {0: "batch"} for name in names} if request.dynamic_batch else None,
-    )
+    with ComposedPooling():
+        torch.onnx.export(
+            flat,
+            flat.inputs,
+            buffer,  # type: ignore[arg-type] # tracing takes a stream; the annotation is that of the other exporter
+            dynamo=False,
+            opset_version=request.opset,
+            input_names=list(flat.input_names),
+            output_names=list(flat.output_names),
+            dynamic_axes={name: {0: "batch"} for name in names} if request.dynamic_batch else None,
+        )
     return onnx.load_from_string(buffer.getvalue())
 
 

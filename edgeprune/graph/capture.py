@@ -23,6 +23,7 @@ from edgeprune.errors import CaptureError, ModelError
 from edgeprune.graph.constant_folding import fold_constants
 from edgeprune.graph.graph_operators import is_operator_call, is_random
 from edgeprune.graph.inlining import inline_blocks
+from edgeprune.graph.module_stacks import name_sliced_modules
 from edgeprune.model.eval_mode import preserve_modes
 from edgeprune.model.user_code_guard import user_code
 
@@ -197,6 +198,7 @@ def _export(
     except Exception as error:
         raise CaptureError(_explain(error, model)) from error
     module = exported.module()
+    name_sliced_modules(module, model)
     inline_blocks(module)
     _drop_checks(module)
     state = frozenset(name for name, _ in named_tensors(model))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -115,6 +115,18 @@ class Coupling:
         self.freeze(first[opaque], "joined with data whose size is fixed")
         return first
 
+    def channels_of_layers(self, labels: Labels) -> list[int]:
+        """Return the dimensions that are channels of a layer. Those of a scale, for example, are not.
+
+        They decide how the channels of another operand are split: those of masks (sources, channels) for features
+        (channels,), as in the separation of sources, are the inner factor.
+        """
+        return [
+            track.dims[0]
+            for track in labels.tracks
+            if len(track.dims) == 1 and any(bool(torch.isin(track.ids, produced).any()) for produced in self.produced)
+        ]
+
     def freeze(self, ids: Tensor | None, reason: str) -> None:
         """Forbid pruning of ``ids``. Messages report the first reason of a unit."""
         if ids is not None:
@@ -126,11 +138,14 @@ class Coupling:
         for track in labels.tracks:
             self.freeze(track.ids.flatten(), reason)
 
-    def resolve(self, labels: Labels, allowed: Sequence[int] | None = None, *, reason: str) -> dict[int, Tensor]:
+    def resolve(
+        self, labels: Labels, allowed: Sequence[int] | None = None, *, reason: str, preferred: Collection[int] = ()
+    ) -> dict[int, Tensor]:
         """Return one vector of ids for each tracked dimension in ``allowed``, which defaults to all dimensions.
 
-        A track that varies with several dimensions (a split into heads) is reduced to one of them: ids that share an
-        index there are tied, so that they are removed together. A track along other dimensions is frozen.
+        A track that varies with several dimensions (a split into heads) is reduced to one of them, if possible to one
+        of those in ``preferred``: ids that share an index there are tied, so that they are removed together. A track
+        along other dimensions is frozen.
         """
         rank = len(labels.shape)
         dims = range(rank) if allowed is None else sorted(dim % rank for dim in allowed)
@@ -144,8 +159,8 @@ class Coupling:
                 dim, ids = candidates[0], track.ids
             else:
                 rows = {dim: track.ids.movedim(track.dims.index(dim), 0).flatten(1) for dim in candidates}
-                dim = candidates[0]
-                if self.attention == "head_dim":
+                dim = next((dim for dim in candidates if dim in preferred), candidates[0])
+                if self.attention == "head_dim" and dim not in preferred:
                     # Not a pixel of a PixelShuffle: its rows come back every few pixels.
                     dim = next((d for d in reversed(candidates) if distinct(rows[d].amax(1)) == len(rows[d])), dim)
                 ids = self.tie_rows(rows[dim])

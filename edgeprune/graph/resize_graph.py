@@ -196,14 +196,18 @@ class _Resizer:
             dim, index = selection
             return graph.call_function(torch.ops.aten.index_select.default, (value, dim, self._table(index)))
         rows = source.reshape(source.shape[0], -1)
-        stride = elements.numel() // elements.shape[0]
-        if elements.shape[0] != source.shape[0] or not torch.equal(
+        stride = elements.numel() // source.shape[0]
+        merged = elements.shape[0] != source.shape[0]
+        if (merged and not _merges_batch(call.node, ancestor)) or not torch.equal(
             rows, rows[0] + stride * torch.arange(len(rows))[:, None]
         ):
             raise PlanError(
                 f"{call.node.name}: the operation mixes samples of the batch: exclude {module_path(call.node)}"
             )
-        flat = graph.call_function(torch.ops.aten.flatten.using_ints, (value, 1))
+        if merged:
+            flat = graph.call_function(torch.ops.aten.reshape.default, (value, [-1, stride]))
+        else:
+            flat = graph.call_function(torch.ops.aten.flatten.using_ints, (value, 1))
         read = graph.call_function(torch.ops.aten.index_select.default, (flat, 1, self._table(rows[0])))
         return graph.call_function(torch.ops.aten.unflatten.int, (read, 1, list(source.shape[1:])))
 
@@ -256,3 +260,10 @@ class _Resizer:
             else:
                 sizes.append(old if old == -1 else new)
         return sizes
+
+
+def _merges_batch(node: fx.Node, ancestor: fx.Node) -> bool:
+    """Return whether dimension 0 of ``ancestor`` has several rows for each sample in dimension 0 of ``node``."""
+    sizes: list[Any] = [getattr(one.meta["val"], "shape", (0,))[0] for one in (node, ancestor)]
+    is_dynamic = all(isinstance(size, torch.SymInt) for size in sizes)
+    return is_dynamic and bool((sizes[1].node.expr / sizes[0].node.expr).is_integer)

@@ -28,7 +28,7 @@ def size_pairs(before: Any, after: Any) -> Iterator[tuple[Size, Size]]:
         if before != after and before > 1:  # -1 and 1 are the same for all sizes
             yield before, after
     elif isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)) and len(before) == len(after):
-        if before != after and all(isinstance(size, int) for size in (*before, *after)):
+        if tuple(before) != tuple(after) and all(isinstance(size, int) for size in (*before, *after)):
             yield tuple(before), tuple(after)
         for old, new in zip(before, after, strict=True):
             yield from size_pairs(old, new)

@@ -58,6 +58,7 @@ def locate(first: Tensor, second: Tensor, both: Tensor, batch: int) -> Position 
     Raises:
         MixedBatchError: ``both`` does not contain ``first`` and ``second``.
     """
+    first, second, both = first.detach(), second.detach(), both.detach()
     shape = tuple(first.shape)
     if first.shape != second.shape or first.ndim != both.ndim:
         raise MixedBatchError(f"its result has the shape {tuple(both.shape)} for a batch of {2 * batch}")

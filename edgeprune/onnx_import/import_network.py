@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -58,8 +58,9 @@ def load_onnx(path: Path | str, *, shape: Sequence[int] | Mapping[str, Sequence[
 
 def import_file(path: Path, *, shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None) -> nn.Module:
     """Import a file like ``load_onnx``, with or without weights."""
-    source = read_graph(path)
-    _check_operators(source)
+    supported = {*registered(), *shape_arithmetic.registered()}
+    source = read_graph(path, supported)
+    _check_operators(source, supported)
     network, examples = _import(source, _shapes(source, shape))
     if source.is_converted:
         logger.warning("%s has floats of other types than float32; the network computes in float32", path)
@@ -67,9 +68,8 @@ def import_file(path: Path, *, shape: Sequence[int] | Mapping[str, Sequence[int]
     return network
 
 
-def _check_operators(source: SourceGraph) -> None:
+def _check_operators(source: SourceGraph, supported: Collection[str]) -> None:
     """Raise an error that lists all nodes that cannot be imported."""
-    supported = {*registered(), *shape_arithmetic.registered()}
     problems = [
         f"{node.where}: {node.problem or 'an operator that has no importer'}"
         for node in source.nodes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from edgeprune.errors import ModelError
 from edgeprune.export import onnx_loading
+from edgeprune.export.onnx_functions import defined_by_functions, with_inlined_functions
 from edgeprune.export.onnx_loading import first_line
 from edgeprune.export.onnx_modules import module_path
 from edgeprune.safe_text import printable
@@ -116,8 +117,12 @@ class SourceGraph:
     is_converted: bool
 
 
-def read_graph(path: Path) -> SourceGraph:
+def read_graph(path: Path, supported: Collection[str]) -> SourceGraph:
     """Read and verify an ONNX file.
+
+    Args:
+        path: Path of the file.
+        supported: Operators that are read as they are. Others are replaced by the functions that define them in ONNX.
 
     Raises:
         ModelError: The file cannot be read, is not valid, or has an opset before ``OLDEST_OPSET``.
@@ -127,10 +132,11 @@ def read_graph(path: Path) -> SourceGraph:
         onnx.checker.check_model(proto)
         model = ir.from_proto(proto)
         InlinePass()(model)
+        model = _inlined(model, supported)
         model.graph.sort()
     except Exception as problem:  # checker and onnx-ir raise classes of their own
         raise ModelError(f"{path} is not a valid ONNX model: {first_line(problem)}") from problem
-    opset = model.opset_imports.get("", 0) or model.opset_imports.get("ai.onnx", 0)
+    opset = _opset(model)
     if model.graph.num_nodes() and 0 < opset < OLDEST_OPSET:
         raise ModelError(
             f"{path} has opset {opset}, but files can be imported from opset {OLDEST_OPSET}: export the network again"
@@ -161,6 +167,19 @@ def torch_dtype(data_type: int) -> torch.dtype | None:
         return torch.from_numpy(np.empty(0, kind.numpy())).dtype
     except (TypeError, ValueError, KeyError):
         return None
+
+
+def _inlined(model: ir.Model, supported: Collection[str]) -> ir.Model:
+    """Return the model with functions of ONNX in place of operators that are neither ``supported`` nor quantized."""
+    supported = {*supported, *(node.op_type for node in model.graph if _is_quantized(node))}
+    kinds = {node.op_type for node in model.graph if node.domain in ("", "ai.onnx")}
+    if not defined_by_functions(kinds - supported, _opset(model)):
+        return model
+    return ir.from_proto(with_inlined_functions(ir.to_proto(model), supported))
+
+
+def _opset(model: ir.Model) -> int:
+    return model.opset_imports.get("", 0) or model.opset_imports.get("ai.onnx", 0)
 
 
 def _node(node: ir.Node, opset: int) -> SourceNode:

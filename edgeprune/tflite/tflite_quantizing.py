@@ -26,6 +26,8 @@ from edgeprune.quantize.calibration_samples import Array, CalibrationSamples
 from edgeprune.quantize.float_outputs import OutputOperator, float_steps
 from edgeprune.tflite.attention_masks import bound_masks, find_masks
 from edgeprune.tflite.float_positions import position_operators
+from edgeprune.tflite.representable_biases import make_biases_representable
+from edgeprune.tflite.small_divisors import divisions_by_small_values
 from edgeprune.tflite.tflite_file import (
     Port,
     input_ports,
@@ -128,6 +130,7 @@ def quantize(
     count = calibration.check(inputs[0].onnx_shape[1:])
     progress.start(count)
     ranges = _ranges(origin, model, (inputs[0].stored(sample) for sample in calibration), progress)
+    make_biases_representable(model, ranges)
     model = _quantized(model, ranges)
     graph = model.subgraphs[0]
     state_orders(model, [port.order for port in inputs], [port.order for port in outputs])
@@ -159,14 +162,13 @@ def _check(model: schema.ModelT, inputs: Sequence[Port], path: Path) -> None:
         name = operator_name(model, op)
         if _computes_floats(graph, op) and TFLITE[name].int8 is None:
             raise ModelError(
-                f"{path}: node {_name(graph, op)} ({name}) has no int8 or float kernel in TFLite Micro; supported are "
-                f"{', '.join(sorted(TFLITE.names(lambda facts: facts.int8)))}"
+                f"{path}: node {_name(graph, op)} ({name}) has no int8 or float kernel in TFLite Micro: replace it in "
+                "the network, or compute it outside the network"
             )
         if name == "CONCATENATION" and len(op.inputs) > MOST_CONCATENATED:
             raise ModelError(
                 f"{path}: node {_name(graph, op)} ({name}) has {len(op.inputs)} inputs, but TFLite Micro supports at "
-                "most "
-                f"{MOST_CONCATENATED}: concatenate in several steps"
+                f"most {MOST_CONCATENATED}: concatenate in several steps"
             )
 
 
@@ -175,7 +177,8 @@ def _ranges(
 ) -> dict[str, dict[str, Array]]:
     """Measure the smallest and largest value of every activation by name, in the format of ai-edge-quantizer.
 
-    Constant masks of attention in ``model`` are bounded, see ``attention_masks``.
+    Constant masks of attention in ``model`` are bounded, see ``attention_masks``. An activation that is zero on all
+    samples gets the range from 0 to 1.
 
     The calibrator of ai-edge-quantizer is slower, and prints a progress bar on stderr.
     """
@@ -216,8 +219,9 @@ def _ranges(
                 f"activation {name} must be finite on calibration samples, but ranges from {low} to {high}: check for "
                 "weights that are too large"
             )
+        top = 1.0 if low == high == 0 else high  # XNNPACK refuses a file with a scale of nearly zero
         # Of rank 0, which ai-edge-quantizer extends to the rank of any constant that shares the range.
-        ranges[name] = {"min": np.array(low, np.float32), "max": np.array(high, np.float32)}
+        ranges[name] = {"min": np.array(low, np.float32), "max": np.array(top, np.float32)}
     return ranges
 
 
@@ -243,7 +247,7 @@ def _quantized(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) 
             recipe.add_static_config(
                 ".*", operation, activation_num_bits=8, weight_num_bits=8, weight_granularity=granularity
             )
-        for op in [*joins, *position_operators(model)]:
+        for op in (*joins, *position_operators(model), *divisions_by_small_values(model, ranges)):
             name = operator_name(model, op)
             operation = qtyping.TFLOperationName(_QUANTIZER_NAMES.get(name, name))
             scope = "".join(f"{tensor_name(graph, index)};" for index in op.outputs)

@@ -8,9 +8,10 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgeprune.backends.litert import litert_session as litert
+from edgeprune.backends.onnxruntime.onnxruntime_session import OnnxRuntimeSession
 from edgeprune.errors import DataError, ModelError
 from edgeprune.export.onnx_export import export
 from edgeprune.model.data import TensorSplit
@@ -45,6 +46,31 @@ def test_predictions_are_those_of_pytorch(
         expected = _network()(x).numpy()
     session = litert.LiteRTSession(_converted(tmp_path, batch=batch).path, workers=workers, kernels=kernels)
     np.testing.assert_allclose(session.predict(x.numpy())[0], expected, rtol=1e-4, atol=1e-5)
+
+
+class _StepsFirst(nn.Module):
+    """Scores of steps in front of the batch, as the CTC loss takes them, and a mean over everything."""
+
+    def __init__(self, *, scalar: bool) -> None:
+        super().__init__()
+        self.scores, self.scalar = nn.Conv1d(3, 4, 3), scalar
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.scores(x)
+        return scores.mean() if self.scalar else scores.permute(2, 0, 1)
+
+
+@pytest.mark.parametrize(("scalar", "shape"), [(True, "()"), (False, "(6, 1, 4)")])
+def test_outputs_without_the_batch_first_are_refused_by_name_and_shape(
+    tmp_path: Path, scalar: bool, shape: str
+) -> None:
+    x = torch.randn(1, 3, 8)
+    path = export(_StepsFirst(scalar=scalar), (x,), tmp_path / "m.onnx").path
+    for session in (OnnxRuntimeSession(path), litert.LiteRTSession(convert(path, tmp_path / "m.tflite").path)):
+        with pytest.raises(ModelError) as caught:
+            session.predict(x.numpy())
+        assert "output" in str(caught.value)
+        assert shape in str(caught.value)
 
 
 def test_accuracy_is_that_of_pytorch(tmp_path: Path) -> None:

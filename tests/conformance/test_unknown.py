@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgeprune import Plan, prune
 from edgeprune.cost import cost_of
-from edgeprune.errors import CaptureError, InputError, ModelError, PlanError
+from edgeprune.errors import BudgetError, CaptureError, InputError, ModelError, PlanError
 from edgeprune.graph import capture, groups, shrink, units_of
 from tests.example_count import example_count
 
@@ -194,7 +194,7 @@ def test_macs_of_an_operator_without_a_rule_are_counted(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections")
-def test_macs_of_a_recurrent_layer_with_projections_are_counted() -> None:
+def test_recurrent_layer_with_projections_is_counted_and_listed_as_frozen() -> None:
     class Projected(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -204,17 +204,22 @@ def test_macs_of_a_recurrent_layer_with_projections_are_counted() -> None:
             return self.lstm(x)[0]
 
     network = Projected().eval()
+    units = units_of(capture(network, (torch.randn(3, 5, 8),)))
     # 5 steps of 3 samples; 64 rows of gates read the input and the projected state, which 16 units are projected to.
-    assert cost_of(units_of(capture(network, (torch.randn(3, 5, 8),))), network).macs == 15 * (64 * (8 + 4) + 16 * 4)
+    assert cost_of(units, network).macs == 15 * (64 * (8 + 4) + 16 * 4)
+    assert [(name.startswith("lstm"), "projections" in reason) for name, reason in units.frozen] == [(True, True)]
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections")
 @pytest.mark.parametrize(
-    ("network", "reason"),
-    [(nn.Sequential(nn.ReLU()), "no weights"), (nn.LSTM(8, 16, proj_size=4), "aten.lstm with .*projections")],
+    ("network", "error", "reason"),
+    [
+        (nn.Sequential(nn.ReLU()), ModelError, "no weights"),
+        (nn.LSTM(8, 16, proj_size=4), BudgetError, "aten.lstm with .*projections"),
+    ],
 )
-def test_network_without_units_is_refused(network: nn.Module, reason: str) -> None:
-    with pytest.raises(ModelError, match=reason):
+def test_network_without_prunable_units_is_refused(network: nn.Module, error: type[Exception], reason: str) -> None:
+    with pytest.raises(error, match=reason):
         prune(network.eval(), (torch.randn(2, 3, 8),), budget={"macs": 0.5})
 
 

@@ -249,6 +249,27 @@ def test_requested_higher_opset_is_written(tmp_path: Path) -> None:
         np.testing.assert_allclose(run(written.path, x)[0], model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
+class ConstantQueries(nn.Module):
+    """Attention of queries that are weights, as in the decoder of DETR."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.rand(6, 1, 8))
+        self.attention, self.layer = nn.MultiheadAttention(8, 2), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        queries = self.queries.expand(-1, x.shape[0], -1)
+        attended: Tensor = self.attention(queries, queries, queries)[0]
+        return self.layer(x) + attended.mean(0)
+
+
+def test_parts_without_inputs_print_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    x, network = torch.randn(1, 8), ConstantQueries().eval()
+    written = export(network, (x,), tmp_path / "m.onnx")
+    assert capfd.readouterr() == ("", "")
+    np.testing.assert_allclose(run(written.path, x)[0], network(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.long
 def test_exporters_print_into_the_log(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture

@@ -41,6 +41,20 @@ class Branches(nn.Module):
         return torch.stack([conv(part) for conv, part in zip(self.convs, parts, strict=True)]).sum(0)
 
 
+class Gates(nn.Module):
+    """Block that splits its features into parts of one size, as cells of a ConvLSTM do."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.width = width
+        self.enter, self.leave = nn.Conv2d(3, 3 * width, 3), nn.Conv2d(width, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        opened, passed, added = torch.split(self.enter(x), self.width, 1)
+        y: Tensor = self.leave(torch.sigmoid(opened) * passed + added)
+        return y
+
+
 class WidthFactor(nn.Module):
     """The attribute is also a factor: with the new size, the forward runs, but returns other values."""
 
@@ -80,6 +94,14 @@ def test_list_of_split_sizes_follows() -> None:
     assert isinstance(branches, Branches)
     assert branches.widths == [conv.in_channels for conv in branches.convs]  # type: ignore[union-attr]
     assert branches.widths != [4, 8, 4]
+
+
+def test_size_of_equal_parts_follows() -> None:
+    torch.manual_seed(0)
+    pruned = prune(Gates(), torch.randn(2, 3, 6, 6))
+    assert pruned.form == "module"
+    assert isinstance(pruned.model, Gates)
+    assert pruned.model.width == pruned.model.leave.in_channels < 8
 
 
 @pytest.mark.parametrize("copy", [True, False])

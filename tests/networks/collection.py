@@ -39,6 +39,7 @@ _NETWORKS: dict[str, tuple[type[nn.Module], Callable[[], Tensor]]] = {
     "cat-of-itself": (convolutional.CatOfItself, _normal(*_IMAGE)),
     "squeeze-and-excite": (convolutional.SqueezeAndExcite, _normal(*_IMAGE)),
     "depthwise-separable": (convolutional.DepthwiseSeparable, _normal(2, 10, 40)),
+    "sliced-containers": (convolutional.SlicedContainers, _normal(*_IMAGE)),
     "conv-lstm": (convolutional.ConvLstm, _normal(*_IMAGE)),
     "in-place-slices": (convolutional.InPlaceSlices, _normal(*_IMAGE)),
     "broadcast": (convolutional.Broadcast, _normal(*_IMAGE)),

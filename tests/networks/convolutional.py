@@ -203,6 +203,24 @@ class DepthwiseSeparable(nn.Module):
         return self.last(F.avg_pool1d(x, 4).mean(-1))
 
 
+class SlicedContainers(nn.Module):
+    """Forward that iterates over slices of its containers; a shared activation makes the exporter name the slices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        activation = nn.ReLU()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), activation, nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Conv2d(8, 6, 1)
+        )
+        self.blocks = nn.ModuleList([nn.Conv2d(6, 6, 3, groups=6), activation, nn.Conv2d(6, 5, 1)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layers[1::-1][::-1](x)
+        for layer in [*self.layers[2:], *self.blocks[:1], *self.blocks[1:]]:
+            x = layer(x)
+        return x
+
+
 class ConvLstm(nn.Module):
     """Gates from one convolution, states that start as zeros of a written-down size."""
 

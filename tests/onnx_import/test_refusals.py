@@ -85,13 +85,40 @@ def test_control_flow_is_refused(tmp_path: Path) -> None:
 def test_variant_of_an_operator_names_file_and_node(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Unsqueeze", ["h", "zero"], ["s"]),
-        helper.make_node("GRU", ["s", "g", "g"], ["o"], name="cell", hidden_size=4),
+        helper.make_node("GRU", ["s", "g", "g"], ["o"], name="cell", hidden_size=4, clip=2.0),
         helper.make_node("Reshape", ["o", "shape"], ["y"]),
     ]
     model = _model(*nodes)
     constants = {"zero": np.array([0]), "g": np.ones((1, 12, 4), np.float32), "shape": np.array([1, -1])}
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
-    with pytest.raises(ModelError, match=r"net\.onnx.*cell \(GRU\).*linear_before_reset"):
+    with pytest.raises(ModelError, match=r"net\.onnx.*cell \(GRU\).*clip = 2"):
+        load_onnx(_saved(model, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"), [({}, "sampling_ratio 0"), ({"sampling_ratio": 2, "mode": "max"}, "mode 'max'")]
+)
+def test_regions_without_a_fixed_number_of_averaged_samples_are_refused(
+    options: dict[str, object], problem: str, tmp_path: Path
+) -> None:
+    model = _model(
+        helper.make_node("Reshape", ["h", "image"], ["i"]),
+        helper.make_node("RoiAlign", ["i", "regions", "first"], ["r"], name="pool", **options),
+        helper.make_node("Reshape", ["r", "shape"], ["y"]),
+    )
+    constants = {"image": np.array([1, 1, 2, 2]), "regions": np.ones((1, 4), np.float32), "first": np.array([0])}
+    constants["shape"] = np.array([1, -1])
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    with pytest.raises(ModelError, match=rf"net\.onnx.*pool \(RoiAlign\) has {problem}"):
+        load_onnx(_saved(model, tmp_path))
+
+
+def test_quantization_that_a_function_defines_is_refused_by_its_own_name(tmp_path: Path) -> None:
+    model = _model(
+        helper.make_node("DynamicQuantizeLinear", ["h"], ["q", "s", "z"], name="dynamic"),
+        helper.make_node("Cast", ["q"], ["y"], to=TensorProto.FLOAT),
+    )
+    with pytest.raises(ModelError, match=r"1 of its 3 (.|\n)*dynamic \(DynamicQuantizeLinear\): quantized"):
         load_onnx(_saved(model, tmp_path))
 
 

@@ -136,6 +136,89 @@ def test_signal_inputs_and_outputs_are_quantized(tmp_path: Path) -> None:
     np.testing.assert_allclose(got, expected, atol=3 * result.outputs[0].scale)
 
 
+_LAYERS = {
+    "convolution": lambda: (nn.Conv2d(4, 6, 3), 0),
+    "depthwise": lambda: (nn.Conv2d(4, 8, 3, groups=4), 0),
+    "transposed": lambda: (nn.ConvTranspose2d(4, 6, 2, stride=2), 1),
+    "linear": lambda: (nn.Sequential(nn.Flatten(), nn.Linear(256, 6)), 0),
+}
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-9])
+@pytest.mark.parametrize("kind", _LAYERS)
+def test_dead_filters_return_their_bias_in_int8(kind: str, factor: float, tmp_path: Path) -> None:
+    """int32 has no room for a bias in steps of a scale of nearly zero."""
+    torch.manual_seed(0)
+    model, dim = _LAYERS[kind]()
+    layer = model[-1] if isinstance(model, nn.Sequential) else model
+    with torch.no_grad():
+        layer.weight.movedim(dim, 0)[1:4] *= factor
+        layer.bias[1:4] = torch.tensor([1.0, -0.5, 0.25])
+    samples = torch.randn(16, 4, 8, 8)
+    source = convert(export(model.eval(), (samples[:1],), tmp_path / "m.onnx").path, tmp_path / "m.tflite")
+    result = quantize(source, tmp_path / "int8.tflite", TensorSplit(samples, torch.zeros(16, dtype=torch.int64)))
+    with torch.no_grad():
+        expected = model(samples).numpy()
+    for runtime in (litert.LiteRTSession, Interpreter):
+        outputs = runtime(result.path, result.inputs, result.outputs).predict(samples.numpy())[0]
+        np.testing.assert_allclose(outputs[:, 1:4], expected[:, 1:4], atol=result.outputs[0].scale)
+
+
+def test_activation_that_is_zero_on_all_samples_is_loaded_by_litert(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)).eval()
+    nn.init.constant_(model[0].bias, -100)
+    samples = torch.randn(16, 1, 8, 8)
+    source = convert(export(model, (samples[:1],), tmp_path / "m.onnx").path, tmp_path / "m.tflite")
+    result = quantize(source, tmp_path / "int8.tflite", TensorSplit(samples, torch.zeros(16, dtype=torch.int64)))
+    with torch.no_grad():
+        expected = model(samples).numpy()
+    for runtime in (litert.LiteRTSession, Interpreter):
+        outputs = runtime(result.path, result.inputs, result.outputs).predict(samples.numpy())[0]
+        np.testing.assert_allclose(outputs, expected, atol=result.outputs[0].scale)
+
+
+class _ClassToken(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(1, 1, 8))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.token, images.flatten(2)], 1) + 1
+
+
+def test_constant_beside_a_reshaped_part_is_quantized(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, samples = _ClassToken(), torch.randn(16, 5, 2, 4)
+    source = convert(export(model, (samples[:1],), tmp_path / "m.onnx").path, tmp_path / "m.tflite")
+    result = quantize(source, tmp_path / "int8.tflite", TensorSplit(samples, torch.zeros(16, dtype=torch.int64)))
+    with torch.no_grad():
+        expected = model(samples[:1]).numpy()
+    actual = litert.LiteRTSession(result.path, result.inputs, result.outputs).predict(samples[:1].numpy())[0]
+    np.testing.assert_allclose(actual, expected, atol=3 * result.outputs[0].scale)
+
+
+class _Division(nn.Module):
+    def __init__(self, offset: float) -> None:
+        super().__init__()
+        self.offset, self.last = offset, nn.Conv2d(2, 2, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.last(images / (images.square() + self.offset))
+
+
+@pytest.mark.parametrize(("offset", "floats"), [(0.01, 1), (2.0, 0)])
+def test_division_by_values_near_zero_stays_float(offset: float, floats: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, samples = _Division(offset), torch.randn(16, 2, 8, 8)
+    source = convert(export(model.eval(), (samples[:1],), tmp_path / "m.onnx").path, tmp_path / "m.tflite")
+    result = quantize(source, tmp_path / "int8.tflite", TensorSplit(samples, torch.zeros(16, dtype=torch.int64)))
+    assert [node.op for node in result.float_nodes] == ["DIV"] * floats
+    for runtime in (litert.LiteRTSession, Interpreter):
+        outputs = runtime(result.path, result.inputs, result.outputs).predict(samples.numpy())[0]
+        assert np.isfinite(outputs).all()
+
+
 def _truncated(folder: Path) -> Path:
     path = folder / "short.tflite"
     path.write_bytes(_converted(nn.ReLU(), folder).path.read_bytes()[:200])

@@ -1,1 +1,1 @@
-"""Real architectures from torchvision and timm, with fresh weights."""
+"""Real architectures of four families, with random weights."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeprune.backends.accuracy import Accuracy, accuracy
-from edgeprune.backends.batching import Array, Inputs, core_count, named, portions
+from edgeprune.backends.batching import Array, Inputs, core_count, named, of_samples, portions
 from edgeprune.errors import ModelError
 from edgeprune.progress import SILENT, Progress
 
@@ -77,7 +77,7 @@ class OnnxRuntimeSession:
             Each output (N, ...).
 
         Raises:
-            ModelError: ONNX Runtime rejects the inputs or fails.
+            ModelError: ONNX Runtime rejects the inputs or fails, or an output has no batch.
         """
         feed = named(inputs, self.input_names, self.path)
         with ThreadPoolExecutor(workers) as pool:
@@ -111,7 +111,8 @@ class OnnxRuntimeSession:
             outputs = self._session.run(None, portion)
         except Exception as problem:  # its exceptions share no base class of their own
             raise ModelError(f"inference of {self.path} failed on ONNX Runtime: {problem}") from problem
-        return [output[:count] for output in outputs]
+        size = len(next(iter(portion.values())))
+        return of_samples(outputs, self.output_names, size=size, count=count, path=self.path)
 
 
 def predict(path: Path, inputs: Inputs, *, threads: int | None = None) -> list[Array]:

@@ -27,7 +27,9 @@ class Convolution(Rule):
     def couple(self, call: Call, coupling: Coupling) -> Labels:
         inputs, weight, bias = call.tensor("input"), call.tensor("weight"), call.labels("bias")
         channel = _channel(call)
-        x = coupling.resolve(inputs, [channel], reason="positions of a convolution").get(channel)
+        outer_dims = _pointwise_dims(call, channel)
+        vectors = coupling.resolve(inputs, [channel, *outer_dims], reason="positions of a convolution")
+        x = vectors.pop(channel, None)
         w = coupling.resolve(weight, [0, 1], reason="positions of a kernel")
         outer, inner = w.get(0), w.get(1)
         transposed, groups = _transposed(call), call["groups"]
@@ -45,9 +47,10 @@ class Convolution(Rule):
         if out is not None:
             coupling.produced.append(out)
         sites = inputs.shape if transposed else call.out_shape
-        positions = math.prod(size for dim, size in enumerate(sites) if dim != channel)
-        coupling.multiply(call.node, weight.shape[:2], (outer, inner), positions, *weight.shape[2:])
-        return Labels.of(call.out_shape, {channel: out})
+        positions = math.prod(size for dim, size in enumerate(sites) if dim != channel and dim not in vectors)
+        shape = (*weight.shape[:2], *(inputs.shape[dim] for dim in vectors))
+        coupling.multiply(call.node, shape, (outer, inner, *vectors.values()), positions, *weight.shape[2:])
+        return Labels.of(call.out_shape, {channel: out, **vectors})
 
     def resize(self, call: Call, keep: Mapping[str, Keep], out: Sequence[Keep]) -> Mapping[str, Any]:
         if call["groups"] == 1:
@@ -92,6 +95,24 @@ def _couple_groups(
 def _channel(call: Call) -> int:
     """Return the dimension of the channels: 1, or 0 for an input without a batch."""
     return len(call.shape("input")) - len(call.shape("weight")) + 1
+
+
+def _pointwise_dims(call: Call, channel: int) -> list[int]:
+    """Return the dimensions along which each position of the output reads the same position of the input alone."""
+    kernel = call.shape("weight")[2:]
+
+    def along(name: str, dim: int) -> Any:
+        values = call.get(name, 0)
+        values = list(values) if isinstance(values, (list, tuple)) else [values]
+        return values[dim] if len(values) > 1 else values[0]
+
+    return [
+        channel + 1 + dim
+        for dim, size in enumerate(kernel)
+        if size == along("stride", dim) == 1
+        and along("padding", dim) in (0, "same", "valid")
+        and not along("output_padding", dim)
+    ]
 
 
 def _transposed(call: Call) -> bool:

@@ -43,6 +43,8 @@ class Movement(Rule):
                     tracks.append(_name_constants(call, coupling, output_track))
                 elif output_track is not None:
                     coupling.freeze(output_track.ids.reshape(1), f"read by a fixed index in {call.name}")
+        if call.name == "aten.expand_as":
+            moved[0] += _repeated_for(source, call.tensor("other"))
         outputs = [Labels(shape, tuple(tracks)) for shape, tracks in zip(call.out_shapes, moved, strict=True)]
         return outputs if call.many else outputs[0]
 
@@ -52,6 +54,8 @@ class Movement(Rule):
         if name in _SPLITS:
             dim = call["dim"] % len(call.shape(call.first))
             sizes = [remaining_size(part, dim, shape[dim]) for part, shape in zip(out, call.out_shapes, strict=True)]
+            if "split_size" in call.arguments and set(sizes[:-1]) == {sizes[0]} and 0 < sizes[-1] <= sizes[0]:
+                return {"split_size": sizes[0]}  # which may be an attribute of the module
             return {TARGET: torch.ops.aten.split_with_sizes.default, "split_sizes": sizes, "dim": dim}
         if name in ("slice", "narrow", "select"):
             return _resize_window(call, source)
@@ -119,6 +123,15 @@ def _name_constants(call: Call, coupling: Coupling, track: Track) -> Track:
         return track
     fresh = coupling.new(call.node.name, track.dims[0], int(empty.sum()), parameter=False)
     return Track(track.dims, track.ids.masked_scatter(empty, fresh))
+
+
+def _repeated_for(source: Labels, other: Labels) -> list[Track]:
+    """Return the tracks of ``other`` along dimensions that ``source`` lacks: it is repeated once for each index there.
+
+    A norm that divides features is repeated for every feature, and follows them.
+    """
+    added = len(other.shape) - len(source.shape)
+    return [track for track in other.tracks if all(dim < added or source.shape[dim - added] == 1 for dim in track.dims)]
 
 
 def _resize_window(call: Call, source: Keep) -> Mapping[str, Any]:

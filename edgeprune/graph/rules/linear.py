@@ -70,10 +70,14 @@ class MatrixProduct(Rule):
         added = call.labels("self") if "add" in call.name else None
         left_name, right_name = names[-2:]
         left, right = call.tensor(left_name), call.tensor(right_name)
-        a = coupling.resolve(left, reason=_FIXED)
-        b = coupling.resolve(right, reason=_FIXED)
         m, k = len(left.shape) - 2, len(left.shape) - 1
         k_right, n = max(len(right.shape) - 2, 0), len(right.shape) - 1
+        a = coupling.resolve(
+            left, reason=_FIXED, preferred=[k] if _sums_channels(coupling, right, k_right, left) else ()
+        )
+        b = coupling.resolve(
+            right, reason=_FIXED, preferred=[k_right] if _sums_channels(coupling, left, k, right) else ()
+        )
         shared = coupling.tie(a.get(k), b.get(k_right), reason=_FIXED)
         coupling.consume(call.node, left_name, k, shared)
 
@@ -102,6 +106,11 @@ class MatrixProduct(Rule):
         sizes = (*call.out_shape, left.shape[-1])
         coupling.multiply(call.node, sizes, [*(vectors.get(dim) for dim in range(rank)), shared])
         return Labels.of(call.out_shape, {dim: ids for dim, ids in vectors.items() if dim < rank})
+
+
+def _sums_channels(coupling: Coupling, factor: Labels, dim: int, other: Labels) -> bool:
+    """Return whether ``factor`` has channels of a layer along ``dim``, and the ``other`` factor has split ones."""
+    return any(len(track.dims) > 1 for track in other.tracks) and dim in coupling.channels_of_layers(factor)
 
 
 _FACTORS = ("self", "other", "mat1", "mat2", "batch1", "batch2", "vec", "tensor")

@@ -18,21 +18,29 @@ _FIXED = "normalized together with data whose size is fixed"
 
 @register
 class ChannelNorm(Rule):
-    """Batch and instance normalization of (batch, channels, *positions), independent for each channel."""
+    """Batch and instance normalization of (batch, channels, *positions), independent for each channel.
+
+    Tracked positions occur where weights are standardized: (1, outputs, inputs x kernel). They remain prunable; if the
+    call computes the statistics of its input, these change with each removed position.
+    """
 
     ops = ("aten.batch_norm", "aten.instance_norm", "aten.cudnn_batch_norm", "aten.native_batch_norm")
 
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
         inputs = call.tensor("input")
-        ids = coupling.resolve(inputs, [1], reason="positions of a normalization").get(1)
+        positions = tuple(track for track in inputs.tracks if 1 not in track.dims)
+        channels = Labels(inputs.shape, tuple(track for track in inputs.tracks if 1 in track.dims))
+        ids = coupling.resolve(channels, [1], reason=_FIXED).get(1)
         for name in ("weight", "bias", "running_mean", "running_var"):
             labels = call.labels(name)
             if labels is not None:
                 ids = coupling.tie(ids, labels.vector(0), reason=_FIXED)
+        if positions and call.get("training", call.get("use_input_stats")):
+            coupling.inexact.add(call.node)
         statistics = [
             Labels.of(shape, {0: ids}) if shape == inputs.shape[1:2] else Labels(shape) for shape in call.out_shapes[1:]
         ]
-        outputs = [Labels.of(inputs.shape, {1: ids}), *statistics]
+        outputs = [Labels(inputs.shape, (*Labels.of(inputs.shape, {1: ids}).tracks, *positions)), *statistics]
         return outputs if call.many else outputs[0]
 
     def module_attributes(self, call: Call, out: Sequence[Keep]) -> Mapping[str, Any]:

@@ -86,7 +86,11 @@ def is_pointwise(target: Any) -> bool:
 
 def join(coupling: Coupling, operands: list[Labels], shape: tuple[int, ...]) -> Labels:
     """Return the labels of the elementwise combination of tensors, broadcast to ``shape``."""
-    resolved = [coupling.resolve(labels, reason=_FIXED) for labels in operands]
+    channels = _channels_of_layers(coupling, operands)
+    resolved = [
+        coupling.resolve(labels, reason=_FIXED, preferred=[dim + len(labels.shape) for dim in channels])
+        for labels in operands
+    ]
     vectors: dict[int, Tensor | None] = {}
     for dim, size in enumerate(shape):
         operand_ids = [
@@ -96,6 +100,13 @@ def join(coupling: Coupling, operands: list[Labels], shape: tuple[int, ...]) -> 
         ]
         vectors[dim] = coupling.tie(*operand_ids, reason=_FIXED)
     return Labels.of(shape, vectors)
+
+
+def _channels_of_layers(coupling: Coupling, operands: list[Labels]) -> set[int]:
+    """Return the channels of layers among the dimensions, counted from the last one, if an operand has split ones."""
+    if not any(len(track.dims) > 1 for labels in operands for track in labels.tracks):
+        return set()
+    return {dim - len(labels.shape) for labels in operands for dim in coupling.channels_of_layers(labels)}
 
 
 @register

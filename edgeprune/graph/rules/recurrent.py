@@ -70,6 +70,8 @@ class Recurrent(Rule):
             coupling.multiply(call.node, (), (), call.macs)
             for labels in call.tensors:
                 coupling.freeze_all(labels, f"{call.name} with packed sequences or projections")
+            # Projections read the size of the states from their difference, so that two equal sizes are not possible.
+            coupling.produced += [rows for param in params[:1] if param and (rows := param.vector(0)) is not None]
             return [Labels(shape) for shape in call.out_shapes]
 
         unit = _hidden_units(coupling, [param for param in params if param is not None], hidden)

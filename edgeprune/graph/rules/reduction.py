@@ -33,7 +33,7 @@ class Reduction(Rule):
         if call.name == "aten.sum":
             for dim, ids in inside.items():
                 coupling.consume(call.node, call.first, dim, ids)
-        elif call.name in _ORDERED:
+        elif call.name in _COMPARED or _returns_places(call):
             for ids in inside.values():
                 coupling.freeze(ids, f"compared with each other by {call.name}")
         elif inside:
@@ -46,7 +46,13 @@ class Reduction(Rule):
         return outputs if call.many else outputs[0]
 
 
-_ORDERED = ("aten.max", "aten.min", "aten.prod", "aten.all", "aten.any", "aten.count_nonzero")
+_COMPARED = ("aten.prod", "aten.all", "aten.any", "aten.count_nonzero")
+
+
+def _returns_places(call: Call) -> bool:
+    """Return whether the network reads the second result of ``max`` or ``min``: indices, which removal changes."""
+    places = [user for user in call.node.users if user.args[1] == 1] if call.many else []
+    return call.name in ("aten.max", "aten.min") and any(user.users for user in places)
 
 
 @register

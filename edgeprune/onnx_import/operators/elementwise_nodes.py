@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import torch
@@ -121,8 +122,9 @@ def where(node: SourceNode, net: NetworkBuilder) -> None:
 
 @importer("IsInf")
 def is_infinite(node: SourceNode, net: NetworkBuilder) -> None:
-    positive, negative = node.get("detect_positive", 1), node.get("detect_negative", 1)
-    functions = {(1, 1): torch.isinf, (1, 0): torch.isposinf, (0, 1): torch.isneginf}
-    if (positive, negative) not in functions:
-        raise node.unsupported("no sign to detect", "set to detect at least one sign")
-    net.write(net.call(functions[positive, negative], net.value(0)))
+    """Import IsInf. With no sign to detect, the result is false everywhere."""
+    positive, negative = (bool(node.get(f"detect_{sign}", 1)) for sign in ("positive", "negative"))
+    functions = {(True, True): torch.isinf, (True, False): torch.isposinf, (False, True): torch.isneginf}
+    function = functions.get((positive, negative))
+    value = net.value(0)
+    net.write(net.call(torch.lt, value, -inf) if function is None else net.call(function, value))

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from edgeprune.onnx_import.batch_constants import expanded_to_batch, one_sample
+from edgeprune.onnx_import.batch_constants import one_sample
 from edgeprune.onnx_import.batch_position import MixedBatchError, reshape_positions
 from edgeprune.onnx_import.network_builder import NetworkBuilder
 from edgeprune.onnx_import.operators.base import importer
+from edgeprune.onnx_import.operators.trainable import trainable_sample
 from edgeprune.onnx_import.source_graph import SourceNode
 from edgeprune.onnx_import.traced_values import Constant, Size, Value
 
@@ -85,7 +86,9 @@ def expand(node: SourceNode, net: NetworkBuilder) -> None:
     if all(size == -1 for size in sizes):
         net.write(value)
     else:
-        net.write(net.call("expand", value, sizes))
+        # A constant that is repeated for the batch size of the file is folded, and expanded where it is joined.
+        is_final = not net.has_free_batch or any(isinstance(size, Value) for size in sizes)
+        net.write(net.call("expand", trainable_sample(net, value) if is_final else value, sizes))
 
 
 @importer("Tile")
@@ -96,7 +99,8 @@ def tile(node: SourceNode, net: NetworkBuilder) -> None:
     elif len(repeats) == len(value.shape) and all(
         count == 1 or (size == 1 and isinstance(count, Value)) for size, count in zip(value.shape, repeats, strict=True)
     ):
-        net.write(expanded_to_batch(net, value, next(dim for dim, one in enumerate(repeats) if one != 1)))
+        sizes = [count if isinstance(count, Value) else -1 for count in repeats]
+        net.write(net.call("expand", trainable_sample(net, value), sizes))
     else:
         net.write(net.call("repeat", value, repeats))
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from edgeprune.onnx_import.batch_constants import expanded_to_batch
 from edgeprune.onnx_import.network_builder import NetworkBuilder
 from edgeprune.onnx_import.operators.base import importer
+from edgeprune.onnx_import.reset_first_gru import ResetFirstGRU
 from edgeprune.onnx_import.source_graph import SourceNode
 from edgeprune.onnx_import.traced_values import Constant, Value
 
@@ -22,7 +23,10 @@ _LAYERS: dict[str, Any] = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
 
 @importer(*_GATES)
 def recurrent(node: SourceNode, net: NetworkBuilder) -> None:
-    """Import a recurrent layer as a module of torch. ONNX has (steps, directions, batch, features) as its output."""
+    """Import a recurrent layer as a module of torch, or a GRU with ``linear_before_reset`` 0 as one of EdgePrune.
+
+    ONNX has (steps, directions, batch, features) as its output.
+    """
     value = net.value(0)
     activations = _checked(node, net, value)
     weights = [net.needed_constant(index, "a weight") for index in (1, 2)]
@@ -31,7 +35,9 @@ def recurrent(node: SourceNode, net: NetworkBuilder) -> None:
     hidden, directions = int(node.get("hidden_size") or weights[1].shape[-1]), weights[0].shape[0]
     is_backward = node.get("direction", "forward") == "reverse"
     options = {"nonlinearity": activations[0]} if node.op == "RNN" else {}
-    module = _LAYERS[node.op](value.shape[2], hidden, bias=bias is not None, bidirectional=directions == 2, **options)
+    is_reset_first = node.op == "GRU" and not node.get("linear_before_reset", 0)
+    layer = ResetFirstGRU if is_reset_first else _LAYERS[node.op]
+    module = layer(value.shape[2], hidden, bias=bias is not None, bidirectional=directions == 2, **options)
     _set_weights(module, node.op, weights, bias)
     if is_backward:
         value = net.call(torch.flip, value, [0])
@@ -73,8 +79,6 @@ def _checked(node: SourceNode, net: NetworkBuilder, value: Value | Constant) -> 
             raise node.unsupported(f"{name} = {node.get(name)}", "without it")
     if node.get("layout", 0):
         raise node.unsupported("layout = 1", "the layout 0, with the steps first")
-    if node.op == "GRU" and not node.get("linear_before_reset", 0):
-        raise node.unsupported("linear_before_reset = 0, another layer than the GRU of PyTorch", "1")
     return activations
 
 

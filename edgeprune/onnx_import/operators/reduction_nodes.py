@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from edgeprune.onnx_import.batch_constants import expanded_to_batch
 from edgeprune.onnx_import.network_builder import NetworkBuilder
 from edgeprune.onnx_import.operators.base import importer
 from edgeprune.onnx_import.source_graph import SourceNode
@@ -85,18 +84,3 @@ def largest(node: SourceNode, net: NetworkBuilder) -> None:
     result = net.call(torch.topk, value, count, axis, bool(node.get("largest", 1)), is_sorted)
     for index in range(2):
         net.write(result[index] if isinstance(result, list) else net.item(result, index), index)
-
-
-@importer("GridSample")
-def grid_sample(node: SourceNode, net: NetworkBuilder) -> None:
-    mode = node.get("mode", "linear").replace("linear", "bilinear").replace("bibilinear", "bilinear")
-    net.write(
-        net.call(
-            torch.nn.functional.grid_sample,
-            net.value(0),
-            expanded_to_batch(net, net.value(1), 0, trained=False),
-            mode.replace("cubic", "bicubic").replace("bibicubic", "bicubic"),
-            node.get("padding_mode", "zeros"),
-            bool(node.get("align_corners", 0)),
-        )
-    )

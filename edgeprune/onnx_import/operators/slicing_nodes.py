@@ -1,4 +1,4 @@
-"""Importers of operators that select, join, split, pad and scatter elements."""
+"""Importers of operators that slice, join, split and pad tensors."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from math import ceil
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
 
 from edgeprune.onnx_import.batch_constants import joined_with_batch
 from edgeprune.onnx_import.network_builder import NetworkBuilder
 from edgeprune.onnx_import.operators.base import importer
 from edgeprune.onnx_import.operators.trainable import trainable
 from edgeprune.onnx_import.source_graph import SourceNode
-from edgeprune.onnx_import.traced_values import Constant, Size, Sizes, Value
+from edgeprune.onnx_import.traced_values import Constant, Size, Value
 
 _END = (1 << 31) - 1
 _PAD_MODES = ("reflect", "edge", "wrap")
@@ -49,7 +48,11 @@ def slice_(node: SourceNode, net: NetworkBuilder) -> None:
 
 @importer("Split")
 def split(node: SourceNode, net: NetworkBuilder) -> None:
-    """Import Split. Parts without sizes are equal, except for a smaller last one."""
+    """Import Split. Parts without sizes are equal, except for a smaller last one.
+
+    Parts of one element, such as queries, keys and values that were joined, are selected, since the parts of a
+    ``select`` can be pruned independently of each other.
+    """
     value = net.value(0)
     axis = node.get("axis", 0) % len(value.shape)
     sizes = net.numbers(1, "split")
@@ -59,6 +62,10 @@ def split(node: SourceNode, net: NetworkBuilder) -> None:
         sizes = [size] * (parts - 1) + [value.shape[axis] - size * (parts - 1)]
     if parts == 1:
         net.write(value)
+        return
+    if all(size == 1 for size in sizes):
+        for index in range(parts):
+            net.write(net.call(torch.unsqueeze, net.call(torch.select, value, axis, index), axis), index)
         return
     result = net.call(torch.split, value, sizes, axis)
     for index in range(parts):
@@ -75,75 +82,6 @@ def concat(node: SourceNode, net: NetworkBuilder) -> None:
     other = max((one for one in operands if isinstance(one, Value)), key=lambda one: not one.is_raw)
     operands = joined_with_batch(net, operands, axis)
     net.write(net.call(torch.cat, [trainable(net, operand, other) for operand in operands], axis))
-
-
-@importer("Gather")
-def gather(node: SourceNode, net: NetworkBuilder) -> None:
-    """Import Gather. Rows of a constant matrix are an embedding; a single index selects, several are a list."""
-    value, indices = net.value(0), net.operand(node.inputs[1])
-    axis = node.get("axis", 0) % len(value.shape)
-    if isinstance(indices, Sizes):
-        raise node.unsupported("indices that depend on the batch size", "constant, or computed from the inputs")
-    if isinstance(indices, Constant) and not isinstance(value, Constant):
-        size = value.shape[axis]
-        if not indices.shape:
-            net.write(net.call(torch.select, value, axis, int(indices.tensor) % size))
-            return
-        rows = torch.remainder(indices.tensor.reshape(-1).long(), size)
-        result = net.call(torch.index_select, value, axis, Constant(rows, indices.origin))
-        net.write(result if len(indices.shape) == 1 else _unflattened(net, result, axis, indices.shape))
-        return
-    if isinstance(value, Constant) and isinstance(indices, Value):
-        if axis == 0 and len(value.shape) == 2 and value.dtype.is_floating_point:
-            module = nn.Embedding(*value.shape, _weight=torch.empty(value.shape))
-            module.weight = net.parameter(value)
-            net.write(net.layer(module, [value], indices))
-            return
-        net.write(
-            net.call(operator.getitem, trainable(net, value), (*(slice(None),) * axis, net.call("long", indices)))
-        )
-        return
-    net.write(net.call(operator.getitem, value, (*(slice(None),) * axis, net.call("long", indices))))
-
-
-@importer("GatherElements")
-def gather_elements(node: SourceNode, net: NetworkBuilder) -> None:
-    value = net.value(0)
-    axis = node.get("axis", 0) % len(value.shape)
-    net.write(net.call(torch.gather, value, axis, _positive(net, net.value(1), value.shape[axis])))
-
-
-@importer("GatherND")
-def gather_places(node: SourceNode, net: NetworkBuilder) -> None:
-    """Import GatherND with constant indices and without batch dimensions."""
-    if node.get("batch_dims", 0):
-        raise node.unsupported("batch_dims", "without batch dimensions")
-    indices = net.needed_constant(1, "a list of indices")
-    columns = [Constant(column.contiguous().long(), indices.origin) for column in indices.tensor.unbind(-1)]
-    net.write(net.call(operator.getitem, net.value(0), tuple(columns)))
-
-
-@importer("ScatterElements")
-def scatter_elements(node: SourceNode, net: NetworkBuilder) -> None:
-    if node.get("reduction", "none") != "none":
-        raise node.unsupported(f"reduction = {node.get('reduction')}", "none")
-    value = net.value(0)
-    axis = node.get("axis", 0) % len(value.shape)
-    net.write(net.call(torch.scatter, value, axis, _positive(net, net.value(1), value.shape[axis]), net.value(2)))
-
-
-@importer("ScatterND")
-def scatter_places(node: SourceNode, net: NetworkBuilder) -> None:
-    """Import ScatterND with constant indices. Those of a slice, ``x[:, 2:4] = y``, become a concatenation."""
-    if node.get("reduction", "none") != "none":
-        raise node.unsupported(f"reduction = {node.get('reduction')}", "none")
-    indices = net.needed_constant(1, "a list of indices")
-    region = _region(indices.tensor)
-    if region is not None:
-        net.write(_assigned(net, net.value(0), net.value(2), region))
-        return
-    columns = [Constant(column.contiguous().long(), indices.origin) for column in indices.tensor.unbind(-1)]
-    net.write(net.call(torch.index_put, net.value(0), tuple(columns), net.value(2)))
 
 
 @importer("Pad")
@@ -178,56 +116,6 @@ def triangle(node: SourceNode, net: NetworkBuilder) -> None:
     net.write(net.call(torch.triu if node.get("upper", 1) else torch.tril, net.value(0), diagonal[0]))
 
 
-@importer("OneHot")
-def one_hot(node: SourceNode, net: NetworkBuilder) -> None:
-    """Import OneHot with the dimension last or elsewhere."""
-    indices, values = net.value(0), net.needed_constant(2, "a pair of values").tensor
-    depth = int(net.needed_constant(1, "a depth").tensor.reshape(-1)[0])
-    rank = len(indices.shape)
-    hot = net.call(F.one_hot, _positive(net, net.call("long", indices), depth), depth)
-    axis = node.get("axis", -1) % (rank + 1)
-    if axis != rank:
-        hot = net.call(torch.movedim, hot, rank, axis)
-    off, on = values.tolist()
-    result = net.call("to", hot, values.dtype)
-    net.write(result if (off, on) == (0, 1) else net.call(torch.add, net.call(torch.mul, result, on - off), off))
-
-
-def _region(indices: Tensor) -> list[tuple[int, int]] | None:
-    """Return start and length in each dimension if ``indices``, (..., dimensions), are those of a slice."""
-    columns = indices.unbind(-1)
-    if indices.ndim - 1 != len(columns) or not indices.numel():
-        return None
-    region = []
-    for dim, column in enumerate(columns):
-        line = column.movedim(dim, 0).reshape(column.shape[dim], -1)[:, 0]
-        expected = (line[0] + torch.arange(len(line))).reshape(-1, *(1,) * (len(columns) - 1 - dim))
-        if line[0] < 0 or not torch.equal(column, expected.expand_as(column)):
-            return None
-        region.append((int(line[0]), len(line)))
-    return region
-
-
-def _assigned(
-    net: NetworkBuilder, value: Value | Constant, new: Value | Constant, region: list[tuple[int, int]]
-) -> Value | Constant:
-    """Return ``value`` with the elements in ``region`` replaced by ``new``, by concatenations."""
-    dim = next((dim for dim, place in enumerate(region) if place != (0, value.shape[dim])), None)
-    if dim is None:
-        return new
-    start, length = region[dim]
-    inside = net.call(torch.narrow, value, dim, start, length)
-    end = start + length
-    parts = [
-        net.call(torch.narrow, value, dim, 0, start) if start else None,
-        _assigned(net, inside, new, [*region[:dim], (0, length), *region[dim + 1 :]]),
-        net.call(torch.narrow, value, dim, end, value.shape[dim] - end) if end < value.shape[dim] else None,
-    ]
-    joined = joined_with_batch(net, [part for part in parts if part is not None], dim)
-    result: Value | Constant = net.call(torch.cat, joined, dim)
-    return result
-
-
 def _reversed(node: SourceNode, start: Size, end: Size, size: int) -> tuple[int, int]:
     """Return the bounds of a slice with a negative step in the reversed dimension."""
     if isinstance(start, Value) or isinstance(end, Value):
@@ -239,19 +127,6 @@ def _reversed(node: SourceNode, start: Size, end: Size, size: int) -> tuple[int,
 
 def _clamped(bound: int, size: int) -> int:
     return max(0, min(bound + size if bound < 0 else bound, size))
-
-
-def _unflattened(net: NetworkBuilder, value: Value | Constant, axis: int, shape: tuple[int, ...]) -> Value | Constant:
-    result: Value | Constant = net.call(torch.unflatten, value, axis, shape)
-    return result
-
-
-def _positive(net: NetworkBuilder, indices: Value | Constant, size: int) -> Value | Constant:
-    """Return indices of which negative ones count from the end as indices from the start."""
-    if isinstance(indices, Constant):
-        return Constant(torch.remainder(indices.tensor.long(), size), indices.origin)
-    result: Value | Constant = net.call(torch.remainder, net.call("long", indices), size)
-    return result
 
 
 def _padded_by_elements(

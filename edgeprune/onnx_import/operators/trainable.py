@@ -28,6 +28,12 @@ def trainable(
     return parameter
 
 
+def trainable_sample(net: NetworkBuilder, operand: Value | Constant) -> Value | Constant | nn.Parameter:
+    """Return a value that is repeated for each sample: a class token is trained, but not zeros or equal numbers."""
+    is_token = isinstance(operand, Constant) and len(torch.unique(operand.tensor)) > 1
+    return trainable(net, operand) if is_token else operand
+
+
 def number(operand: Value | Constant, other: Value | Constant) -> float | None:
     """Return a constant of one element as a number if it does not change the rank and the type of the result."""
     if not isinstance(operand, Constant) or isinstance(other, Constant) or operand.tensor.numel() != 1:

@@ -2,7 +2,7 @@
 
 Stages:
 
-1. ``onnx_import`` checks the ONNX file and computes constants.
+1. ``onnx_reading`` checks the ONNX file and computes constants.
 2. ``ops`` lower each operator. They use ``layout_views`` of stored tensors, which avoid transposes between layouts.
 3. ``fusing`` fuses operators.
 4. ``tflite_writer`` writes the flatbuffer.

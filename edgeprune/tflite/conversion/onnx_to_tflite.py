@@ -16,8 +16,8 @@ from edgeprune.tflite.conversion.fusing import fuse
 from edgeprune.tflite.conversion.layout_views import Shape, channels_last, identity
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import OnnxGraph
-from edgeprune.tflite.conversion.onnx_import import check_values, read
 from edgeprune.tflite.conversion.onnx_patterns import recognize
+from edgeprune.tflite.conversion.onnx_reading import check_values, read
 from edgeprune.tflite.conversion.ops import registered
 from edgeprune.tflite.conversion.redundant_expands import remove_redundant_expands
 from edgeprune.tflite.conversion.redundant_nan_guards import remove_nan_guards

@@ -45,7 +45,26 @@ def _transposed(draw: Draw, rank: int) -> Example:
     return image(draw, op, channels, rank=rank, more={"op": out})
 
 
+class _AcrossPositions(nn.Module):
+    """A convolution of kernel size 1 that reads the channels before it as positions (the spatial gate of gMLP)."""
+
+    def __init__(self, op: nn.Module) -> None:
+        super().__init__()
+        self.op = op
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x.transpose(1, -1)).transpose(1, -1)
+
+
+def _pointwise(draw: Draw, rank: int, kinds: dict[int, type[nn.Module]] = _PLAIN) -> Example:
+    channels, positions, groups = draw.size(2, 6), 6, draw.one_of(1, 6)
+    op = kinds[rank](positions, positions, (3,) * (rank - 1) + (1,), groups=groups, padding=(1,) * (rank - 1) + (0,))
+    return image(draw, _AcrossPositions(op), channels, rank=rank, size=positions)
+
+
 for _rank in _PLAIN:
+    example(f"conv{_rank}d")(lambda draw, rank=_rank: _pointwise(draw, rank))
+    example(f"conv_transpose{_rank}d")(lambda draw, rank=_rank: _pointwise(draw, rank, _TRANSPOSED))
     for _build in (_plain, _grouped, _depthwise):
         example(f"conv{_rank}d")(lambda draw, build=_build, rank=_rank: build(draw, rank))
     example(f"conv_transpose{_rank}d")(lambda draw, rank=_rank: _transposed(draw, rank))

@@ -452,3 +452,11 @@ for _name in ("tril", "triu"):
         offset, features = draw.size(-1, 1), draw.size(2, 6)
         op = lambda x: getattr(x, name)(offset)
         return sequence(draw, op, features, 0, frozen=f"kept or zeroed by its place in aten.{name}")
+
+
+@example("expand_as")
+def _norm_repeated_for_each_feature(draw: Draw) -> Example:
+    """``F.normalize`` repeats the norm of the features, with or without a dimension of its own."""
+    normalize = lambda x: F.normalize(x, dim=1)
+    of_sample = lambda x: x * x.sum((1, 2, 3)).mean().expand_as(x)
+    return image(draw, draw.one_of(normalize, of_sample), draw.size(2, 6))

@@ -37,6 +37,26 @@ def _instance_norm(draw: Draw) -> Example:
     return image(draw, norm, channels)
 
 
+class _StandardizedConv(nn.Conv2d):
+    """Convolution whose weights are standardized by a batch normalization, as in NFNet and BiT."""
+
+    def __init__(self, channels: int, out: int, width: int) -> None:
+        super().__init__(channels, out, 3, groups=channels // width)
+        self.gain = nn.Parameter(torch.ones(out, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = F.batch_norm(
+            self.weight.reshape(1, self.out_channels, -1), None, None, weight=self.gain.view(-1), training=True
+        )
+        return F.conv2d(x, weight.reshape_as(self.weight), self.bias, groups=self.groups)
+
+
+@example("batch_norm")
+def _standardized_weights(draw: Draw) -> Example:
+    channels, out = draw.size(2, 6), draw.size(2, 6)
+    return image(draw, _StandardizedConv(channels, out, channels), channels, more={"op": out})
+
+
 @example("layer_norm")
 def _layer_norm(draw: Draw) -> Example:
     features = draw.size(3, 8)

@@ -91,6 +91,15 @@ def _gate(draw: Draw) -> Example:
     return image(draw, op, channels, more={"op.second.1": hidden, "op.second.2": channels})
 
 
+@example("mul")
+def _masks_of_sources(draw: Draw) -> Example:
+    """Features with a mask for each source, as networks that separate sources have."""
+    channels, sources = draw.size(2, 6), draw.size(2, 3)
+    masks = nn.Conv2d(channels, sources * channels, 1)
+    op = lambda x, second: (x.unsqueeze(1) * second.unflatten(1, (sources, channels))).sum(1)
+    return image(draw, _Second(masks, op), channels, more={"op.second": channels})
+
+
 @example("where", "masked_fill")
 def _masked_by_another_layer(draw: Draw) -> Example:
     channels = draw.size(2, 8)

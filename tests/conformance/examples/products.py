@@ -82,6 +82,24 @@ def _matmul_with_vectors(draw: Draw) -> Example:
     return sequence(draw, op, features, counted=False)
 
 
+class _Generated(nn.Module):
+    """A product with weights that a layer generates, as in hypernetworks."""
+
+    def __init__(self, features: int, out: int) -> None:
+        super().__init__()
+        self.weights, self.out = nn.Linear(features, out * features), out
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = self.weights(x).view(x.shape[0], self.out, -1)
+        return torch.bmm(weights, x.unsqueeze(-1)).squeeze(-1)
+
+
+@example("bmm")
+def _product_with_generated_weights(draw: Draw) -> Example:
+    features, out = draw.size(2, 6), draw.size(2, 4)
+    return sequence(draw, _Generated(features, out), features, steps=None, more={"op": features})
+
+
 @example("mm")
 def _mm(draw: Draw) -> Example:
     features, out = draw.size(2, 8), draw.size(2, 8)

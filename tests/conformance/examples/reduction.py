@@ -34,7 +34,7 @@ _ONE: dict[str, Reduce] = {
     "min": lambda x, dim, keepdim: x.min(dim, keepdim)[0],
     "prod": lambda x, dim, keepdim: x.prod(dim, keepdim),
 }
-_COMPARED = ("all", "any", "max", "min", "prod", "count_nonzero")
+_COMPARED = ("all", "any", "prod", "count_nonzero")
 
 
 def _reduced(name: str, op: Reduce, dims: tuple[tuple[int, ...] | int, ...]) -> None:
@@ -71,6 +71,19 @@ def _larger_and_smaller(draw: Draw) -> Example:
     """Of two tensors, place by place."""
     op = lambda x: torch.ops.aten.max.other(x, x.flip(2)) + torch.ops.aten.min.other(x, x * x)
     return image(draw, op, draw.size(2, 6))
+
+
+@example("max", "min")
+def _places_of_extrema(draw: Draw) -> Example:
+    """Indices among channels, which removed channels would change."""
+    op = lambda x: x.max(1, keepdim=True)[1] + x.min(1, keepdim=True)[1] * 0.1
+    frozen = "compared with each other by aten.max"
+    return image(draw, op, draw.size(2, 6), 0, frozen=frozen, read="linear")
+
+
+@example("max", "min")
+def _extrema_of_everything(draw: Draw) -> Example:
+    return image(draw, lambda x: x * x.max() + x.min(), draw.size(2, 6))
 
 
 @example("mean", "sum")

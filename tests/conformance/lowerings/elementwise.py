@@ -35,6 +35,13 @@ def unary(make: Maker, op: str) -> Example:
     return make.model(op, [make.tensor()])
 
 
+@example("Div")
+def quotient_of_integers(make: Maker) -> Example:
+    dtype = make.draw.one_of(np.int32, np.int64)
+    dividend = (20 * make.tensor()).astype(dtype)
+    return make.model("Div", [dividend], [np.array(make.draw.one_of(3, -7), dtype)])
+
+
 @example("Sqrt", "Log", "Reciprocal")
 def unary_of_positive(make: Maker, op: str) -> Example:
     return make.model(op, [make.tensor(low=0.1)])
@@ -109,7 +116,7 @@ def of_integers(make: Maker, op: str) -> Example:
 @example("Pow")
 def power(make: Maker) -> Example:
     if make.draw.one_of(True, False):
-        exponent = make.draw.one_of(0.5, 1.0, 2.0, 3.0, 0.25, 0.75, 2.5, -0.5, -1.0, -2.0, 1.7, 5.0)
+        exponent = make.draw.one_of(0.5, 1.0, 2.0, 3.0, 0.25, 0.75, 2.5, 1 / (2 + 1e-6), -0.5, -1.0, -2.0, 1.7, 5.0)
         x = make.tensor(low=0.0 if exponent > 0 else 0.3)
         return make.model("Pow", [x], [np.full(make.draw.one_of((), x.shape[-1:]), exponent, np.float32)])
     x = make.tensor(low=0.5)

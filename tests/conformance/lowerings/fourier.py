@@ -21,6 +21,19 @@ def fourier_transform(make: Maker) -> Example:
     return make.model("DFT", [x], [length, np.array(axis, np.int64)], opset=opset, **options)
 
 
+@example("DFT")
+def inverse_transform_to_real_numbers(make: Maker) -> Example:
+    """Of the first half of a symmetric spectrum: with an odd length, the last frequency counts twice."""
+    draw, opset = make.draw, make.draw.one_of(17, 20)
+    x = make.values(draw.size(2, 4), draw.size(2, 5), 2)
+    half = x.shape[1]
+    length = draw.one_of(None, *(np.array(size, np.int64) for size in (2 * half - 2, 2 * half - 1) if size > 1))
+    options = {"onesided": 1, "inverse": 1}
+    if opset == 17:
+        return make.model("DFT", [x], [length], opset=opset, axis=1, **options)
+    return make.model("DFT", [x], [length, np.array(1, np.int64)], opset=opset, **options)
+
+
 @example("STFT")
 def short_time_fourier_transform(make: Maker) -> Example:
     draw, length = make.draw, make.draw.size(4, 9)

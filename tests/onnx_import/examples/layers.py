@@ -133,6 +133,15 @@ def grid_sample(make: Maker) -> Example:
     return make.model("GridSample", [x, grid], opset=16, padding_mode=make.draw.one_of("zeros", "border"), **options)
 
 
+@example("AffineGrid")
+def affine_grid(make: Maker) -> Example:
+    """Positions in an image or a volume."""
+    batch, dims = make.draw.size(1, 2), make.draw.size(2, 3)
+    sizes = np.array([batch, 2, *(make.draw.size(2, 5) for _ in range(dims))])
+    theta = make.values(batch, dims, dims + 1)
+    return make.model("AffineGrid", [theta], [sizes], opset=20, align_corners=make.draw.one_of(None, 0, 1))
+
+
 @example("LSTM", "GRU", "RNN")
 def recurrent(make: Maker, op: str) -> Example:
     """One or two directions, with or without bias and initial states."""

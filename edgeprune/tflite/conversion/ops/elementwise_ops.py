@@ -11,7 +11,7 @@ from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
-from edgeprune.tflite.conversion.ops.view_operators import constant, elementwise
+from edgeprune.tflite.conversion.ops.view_operators import constant, converted, elementwise
 
 _UNARY = {
     "Abs": "ABS",
@@ -64,10 +64,13 @@ def binary(node: Node, low: Lowering) -> None:
         views.sort(key=lambda view: view.tensor.is_constant)
     if len(views) == 1:
         low.write(node.outputs[0], views[0])
+    dtype = views[0].tensor.dtype
+    if node.op == "Div" and dtype == np.int64:  # which DIV does not support
+        views = [converted(low, view, np.dtype(np.int32)) for view in views]
     result = views[0]
     for view in views[1:]:
         result = elementwise(low, BINARY[node.op], result, view)
-    low.write(node.outputs[0], result)
+    low.write(node.outputs[0], converted(low, result, dtype) if node.op == "Div" else result)
 
 
 @lowering("Reciprocal", layout="any")
@@ -110,14 +113,21 @@ def _expanded(low: Lowering, view: LayoutView, shape: tuple[int, ...]) -> Layout
     return elementwise(low, "ADD", view, constant(low, "zeros", np.zeros(shape, np.float32)))
 
 
+_EXPONENT_ROUNDING = 1e-6
+"""Exports of distances have the exponent 1 / (2 + 1e-6). The power of any float32 then differs by less than 1e-4."""
+
+
 def _exponent(node: Node, low: Lowering) -> float | None:
     """Return the exponent of a Pow if products and roots compute it; None for others."""
     exponents, base = low.array(node.inputs[1]), low.view(node.inputs[0])
     if exponents is None or exponents.size == 0 or base.shape != low.source.shapes[node.outputs[0]]:
         return None
     exponent = float(exponents.flat[0])
+    quarters = round(4 * exponent) / 4 if np.isfinite(exponent) else exponent
     if not (exponents == exponent).all() or not 0 < abs(exponent) <= _LARGEST_EXPONENT:
         return None
+    if abs(exponent - quarters) <= _EXPONENT_ROUNDING:
+        exponent = quarters
     whole = exponent > 0 and exponent % 1 == 0
     return exponent if whole or (exponent % 0.25 == 0 and base.tensor.dtype == np.float32) else None
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgeprune.export.fourier_matrices import fourier_matrix, matrix_to_real
 from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
 from edgeprune.tflite.conversion.ops.matmul_ops import fully_connected
 from edgeprune.tflite.conversion.ops.view_operators import sliced
-from edgeprune.tflite.conversion.tflite_graph import Array
 from edgeprune.tflite.tflite_schema import schema
 
 _AXIS_IS_INPUT = 20
@@ -22,22 +22,22 @@ def fourier_transform(node: Node, low: Lowering) -> None:
     """Lower DFT of (..., n, ..., 1) or (..., n, ..., 2), real numbers or complex ones, to a fully connected layer."""
     view = low.view(node.inputs[0])
     inverse, onesided = bool(node.get("inverse", 0)), bool(node.get("onesided", 0))
-    if inverse and onesided:
-        raise node.unsupported("inverse 1 and onesided 1", "one of both at most")
     axis = _number(node, low, 2, -2) if low.source.opset >= _AXIS_IS_INPUT else node.get("axis", 1)
     axis %= view.rank
-    length = _number(node, low, 1, view.shape[axis])
-    used = min(length, view.shape[axis])
+    size, to_real = view.shape[axis], inverse and onesided
+    length = _number(node, low, 1, 2 * (size - 1) if to_real else size)
+    used = min(length // 2 + 1 if to_real else length, size)
     others = [dim for dim in range(view.rank - 1) if dim != axis]
     order = [*others, axis, view.rank - 1]
     ordered = sliced(low, view, {axis: range(used)}).transposed(order)
-    matrix = _matrix(length, view.shape[-1], onesided=onesided)[:used]
-    if inverse:
-        matrix = _conjugate(matrix) / length
-    outer, parts = ordered.shape[:-2], matrix.shape[2]
+    if to_real:
+        matrix = matrix_to_real(length)[:used]
+    else:
+        matrix = fourier_matrix(length, view.shape[-1], onesided=onesided, inverse=inverse)[:used]
+    outer = ordered.shape[:-2]
     rows = low.reshaped(ordered, (*outer, used * view.shape[-1]))
     product = fully_connected(low, rows, matrix.reshape(rows.shape[-1], -1).astype(np.float32), None)
-    result = low.reshaped(product, (*outer, parts, 2))
+    result = low.reshaped(product, (*outer, *matrix.shape[2:]))
     low.write(node.outputs[0], result.transposed([order.index(dim) for dim in range(view.rank)]))
 
 
@@ -53,7 +53,7 @@ def short_time_fourier_transform(node: Node, low: Lowering) -> None:
     length = _number(node, low, 3, size if window is None else len(window))
     if "onesided" not in node.attributes:  # ONNX's shape inference takes it as 0, its runtime as 1
         raise node.unsupported("no attribute 'onesided'", "stated as 0 or 1")
-    matrix = _matrix(length, parts, onesided=bool(node.get("onesided")))
+    matrix = fourier_matrix(length, parts, onesided=bool(node.get("onesided")))
     if window is not None:
         matrix = matrix * window[:, None, None, None]
     frequencies = matrix.shape[2]
@@ -64,21 +64,6 @@ def short_time_fourier_transform(node: Node, low: Lowering) -> None:
     bias = low.constant("bias", np.zeros(2 * frequencies, np.float32))
     y = low.emit("CONV_2D", [x, low.constant("weights", kernel), bias], (batch, 1, frames, 2 * frequencies), options)
     low.write(node.outputs[0], low.reshaped(LayoutView.of(y), (batch, frames, frequencies, 2)))
-
-
-def _matrix(length: int, parts: int, *, onesided: bool) -> Array:
-    """Return the transform as (length, parts, frequencies, 2): ``parts`` and 2 are the real and imaginary parts."""
-    frequencies = length // 2 + 1 if onesided else length
-    angles = 2 * np.pi / length * (np.outer(np.arange(length), np.arange(frequencies)) % length)
-    cos, sin = np.cos(angles), np.sin(angles)
-    of_real, of_imaginary = np.stack([cos, -sin], -1), np.stack([sin, cos], -1)
-    return np.stack([of_real, of_imaginary][:parts], 1)
-
-
-def _conjugate(matrix: Array) -> Array:
-    """Return the transform with the opposite sign of its angles."""
-    signs = np.array([[1, -1], [-1, 1]])[: matrix.shape[1]]
-    return np.asarray(matrix * signs[:, None, :])
 
 
 def _number(node: Node, low: Lowering, index: int, default: int) -> int:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnx.inliner
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from edgeprune.errors import ModelError
 from edgeprune.export import onnx_loading
+from edgeprune.export.onnx_functions import opset_of, with_inlined_functions
 from edgeprune.export.onnx_loading import first_line
 from edgeprune.export.onnx_modules import module_path
 from edgeprune.tflite.conversion.layout_views import Shape
@@ -21,7 +20,6 @@ from edgeprune.tflite.conversion.onnx_graph import Node, OnnxGraph
 from edgeprune.tflite.conversion.ops import registered
 
 _OLDEST_OPSET = 13
-_FUNCTIONS_WITH_LOOPS = ("Range", "SequenceMap")
 _DTYPES = frozenset(np.dtype(name) for name in ("float32", "int64", "int32", "int16", "int8", "uint8", "bool"))
 
 
@@ -37,7 +35,7 @@ def read(model: Path | ModelProto) -> OnnxGraph:
         onnx.checker.check_model(proto)
         proto = _upgraded(proto)
         _check_inputs(proto, name)
-        proto = folded(_inlined(proto))
+        proto = folded(with_inlined_functions(proto, registered()))
     except ModelError:
         raise
     except Exception as problem:  # checker, inference and runtime raise classes of their own; protobuf ends at 2 GB
@@ -63,58 +61,8 @@ def check_values(graph: OnnxGraph) -> None:
 
 
 def _upgraded(proto: ModelProto) -> ModelProto:
-    version = _opset(proto)
+    version = opset_of(proto)
     return proto if version >= _OLDEST_OPSET else onnx.version_converter.convert_version(proto, _OLDEST_OPSET)
-
-
-def _inlined(proto: ModelProto) -> ModelProto:
-    """Replace operators without a lowering by the functions that define them in ONNX, if there are any.
-
-    Functions with loops remain, because a TFLite file cannot have them. They may be constants.
-    """
-    version = _opset(proto)
-    while True:
-        kinds = {node.op_type for node in proto.graph.node if node.domain in ("", "ai.onnx")} - set(registered())
-        functions = sorted(kind for kind in kinds if _has_function(kind, version))
-        if not functions:
-            return proto
-        proto = _with_types(proto)
-        _state_defaults(proto, functions, version)
-        names = [("", kind) for kind in functions]
-        proto = onnx.inliner.inline_selected_functions(proto, names, inline_schema_functions=True)
-        if kinds <= {node.op_type for node in proto.graph.node}:  # nothing could be replaced
-            return proto
-
-
-def _state_defaults(proto: ModelProto, kinds: Sequence[str], version: int) -> None:
-    """State the default attributes of nodes of ``kinds``, because the inliner of ONNX leaves out those that are not."""
-    for node in proto.graph.node:
-        if node.op_type in kinds:
-            stated = {item.name for item in node.attribute}
-            schema = onnx.defs.get_schema(node.op_type, max_inclusive_version=version)
-            defaults = [attribute.default_value for name, attribute in schema.attributes.items() if name not in stated]
-            node.attribute.extend(default for default in defaults if default.name)
-
-
-def _with_types(proto: ModelProto) -> ModelProto:
-    """Return a copy that states the type of every value, on which some functions depend."""
-    typed = onnx.shape_inference.infer_shapes(proto)
-    stated = {value.name for value in (*typed.graph.value_info, *typed.graph.input)}
-    for tensor in typed.graph.initializer:
-        if tensor.name not in stated:
-            typed.graph.value_info.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    return typed
-
-
-def _has_function(kind: str, version: int) -> bool:
-    if not onnx.defs.has(kind, max_inclusive_version=version) or kind in _FUNCTIONS_WITH_LOOPS:
-        return False
-    operator: Any = onnx.defs.get_schema(kind, max_inclusive_version=version)  # its stub lacks both attributes
-    return bool(operator.has_function or operator.has_context_dependent_function)
-
-
-def _opset(proto: ModelProto) -> int:
-    return next((int(entry.version) for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
 def _check_inputs(proto: ModelProto, name: str) -> None:
@@ -157,7 +105,7 @@ def _graph(proto: ModelProto) -> OnnxGraph:
         dtypes=dtypes,
         inputs=[value.name for value in proto.graph.input if value.name not in constants],
         outputs=[value.name for value in proto.graph.output],
-        opset=_opset(proto),
+        opset=opset_of(proto),
     )
 
 
