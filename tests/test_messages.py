@@ -21,6 +21,7 @@ from torch import nn
 
 import edgeprune
 from edgeprune import backends, criteria, overwrite_guard, schedules, selection
+from edgeprune.backends.c.code_files import generate
 from edgeprune.backends.tensorrt.nvpmodel import read_nvpmodel
 from edgeprune.backends.tflm.linting import board_limits
 from edgeprune.bundle import bundle_paths, bundle_reader
@@ -54,6 +55,7 @@ from edgeprune.tflite.tflite_loading import load_file
 from edgeprune.training.objective import Objective
 from edgeprune.training.step_plan import StepPlan
 from tests.networks.collection import make
+from tests.tflite.tflite_files import File
 
 _SNAPSHOT = Path(__file__).with_name("messages.json")
 _MINIMAL = "name = 'r'\nmodel = {factory = 'net.py:make', input = [1, 1, 2, 2]}\ndata = {function = 'data.py:data'}\n"
@@ -62,6 +64,14 @@ _MINIMAL = "name = 'r'\nmodel = {factory = 'net.py:make', input = [1, 1, 2, 2]}\
 def _file(folder: Path, name: str, content: str) -> Path:
     (folder / name).write_text(content, encoding="utf-8")
     return folder / name
+
+
+def _generated(folder: Path, kind: str) -> None:
+    file, path = File(), folder / "model.tflite"
+    x, y = file.tensor("x", (1, 4)), file.tensor("y", (1, 4))
+    file.op(kind, [x], [y])
+    path.write_bytes(file.content([x], [y]))
+    generate(path)
 
 
 def _digits(**changes: object) -> Recipe:
@@ -146,6 +156,7 @@ _CASES: dict[str, Callable[[Path], object]] = {
     "missing bundle": lambda folder: verify(folder / "dist"),
     "invalid profile": lambda folder: Profile.from_json("{}", where="profile.json"),
     "damaged TFLite file": lambda folder: load_file(_file(folder, "model.tflite", "damaged")),
+    "TFLite operator without C code": lambda folder: _generated(folder, "L2_NORMALIZATION"),
     "damaged plan": lambda folder: edgeprune.Plan.load(_file(folder, "plan.json", "{")),
     "unknown device": lambda folder: device("kitchen"),
     "empty budget": lambda folder: Budget.parse({}),

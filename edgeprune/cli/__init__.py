@@ -37,6 +37,7 @@ COMMANDS = {
     },
     "Model files": {
         "convert": "Convert an ONNX file with fixed shapes to a TFLite file.",
+        "compile": "Generate C99 from an int8 TFLite file, to run it without an interpreter.",
         "lint": "Check a TFLite file for microcontrollers, and print the boards that it fits.",
     },
     "Reference": {

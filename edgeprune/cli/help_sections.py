@@ -24,7 +24,7 @@ COMMON_EXIT_CODES = (0, 1, 2, 3, 130)
 """Exit codes that every command may have."""
 
 TOPICS = {
-    "Network and data": ("library", "model", "weights", "data", "data_dir", "shape", "samples"),
+    "Network and data": ("library", "model", "weights", "data", "data_dir", "shape", "samples", "inputs"),
     "Pruning": ("budget", "criterion", "selection", "schedule", "exclude", "sensitivity"),
     "Training and other settings": ("epochs", "seed", "settings"),
     "Target and device": ("targets", "target", "runtime", "device", "devices"),

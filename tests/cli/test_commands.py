@@ -21,6 +21,7 @@ _SHOWN = (
     "doctor",
     "inspect",
     "convert",
+    "compile",
     "lint",
     "sign",
     "verify",

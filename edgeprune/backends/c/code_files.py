@@ -48,6 +48,27 @@ _NEEDS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
+class LayerSummary:
+    """Layer of generated code.
+
+    Attributes:
+        operators: Operators of the file that it computes, in order.
+        output: Name of its first output.
+        inputs: Shapes of its activations.
+        outputs: Shapes of its outputs.
+        macs: Multiply-adds.
+        constants_bytes: Size of its constants.
+    """
+
+    operators: tuple[str, ...]
+    output: str
+    inputs: tuple[tuple[int, ...], ...]
+    outputs: tuple[tuple[int, ...], ...]
+    macs: int
+    constants_bytes: int
+
+
+@dataclass(frozen=True)
 class GeneratedCode:
     """C code of a network.
 
@@ -56,12 +77,14 @@ class GeneratedCode:
         arena_bytes: Size of the static buffer for activations.
         weights_bytes: Size of all constants.
         macs: Multiply-adds of one inference.
+        layers: Layers, in order.
     """
 
     files: dict[str, str]
     arena_bytes: int
     weights_bytes: int
     macs: int
+    layers: tuple[LayerSummary, ...]
 
 
 def generate(path: Path, name: str = "model") -> GeneratedCode:
@@ -78,8 +101,8 @@ def generate(path: Path, name: str = "model") -> GeneratedCode:
     network = with_fused_padding(with_tables(read_network(path)))
     _check_ports(network, path)
     plan = plan_memory(network)
-    layers = _layers(network, plan)
     function = identifier(name)
+    layers = _layers(network, plan, function)
     constants = _shared([constant for layer in layers for constant in layer.constants])
     files = {
         "model.h": _model_header(network, plan, function),
@@ -89,7 +112,23 @@ def generate(path: Path, name: str = "model") -> GeneratedCode:
         **_kernel_files(layers),
     }
     return GeneratedCode(
-        files, plan.arena_bytes, sum(constant.bytes for constant in constants), sum(layer.macs for layer in layers)
+        files,
+        plan.arena_bytes,
+        sum(constant.bytes for constant in constants),
+        sum(layer.macs for layer in layers),
+        tuple(_layer_summary(layer) for layer in layers),
+    )
+
+
+def _layer_summary(layer: Layer) -> LayerSummary:
+    step = layer.step
+    return LayerSummary(
+        tuple(part.kind for part in step.parts) or (step.kind,),
+        step.outputs[0].name,
+        tuple(tensor.shape for tensor in step.activations),
+        tuple(tensor.shape for tensor in step.outputs),
+        layer.macs,
+        sum(constant.bytes for constant in layer.constants),
     )
 
 
@@ -102,14 +141,14 @@ def _check_ports(network: Int8Network, path: Path) -> None:
             )
 
 
-def _layers(network: Int8Network, plan: MemoryPlan) -> list[Layer]:
+def _layers(network: Int8Network, plan: MemoryPlan, function: str) -> list[Layer]:
     places = {tensor: Place("arena", offset) for tensor, offset in plan.offsets.items()}
     places.update({tensor: Place(f"in{_number(network.inputs, tensor)}", 0) for tensor in network.inputs})
     places.update({tensor: Place(f"out{_number(network.outputs, tensor)}", 0) for tensor in network.outputs})
     places.update({tensor: Place(places[port].base, offset) for tensor, (port, offset) in plan.in_ports.items()})
     layers = []
     for step in network.steps:
-        layer = Layer(step, identifier(step.kind, f"l{step.index}_"), places)
+        layer = Layer(step, identifier(step.kind, f"{function}_l{step.index}_"), places)
         operator_of(step).write(layer)
         layers.append(layer)
     return layers

@@ -105,9 +105,9 @@ def _is_view(step: Step) -> bool:
 
 def _used(steps: list[Step], outputs: tuple[Tensor, ...]) -> Iterator[Step]:
     """Return the steps on which outputs depend, in order."""
-    needed, kept = set(outputs), []
+    needed, used = set(outputs), []
     for step in reversed(steps):
         if not needed.isdisjoint(step.outputs):
-            kept.append(step)
+            used.append(step)
             needed.update(step.activations)
-    return reversed(kept)
+    return reversed(used)

@@ -161,17 +161,17 @@ def operator_of(step: Step) -> Operator:
     Raises:
         ModelError: There is no C code for it.
     """
-    found = registered().get(step.kind)
-    if found is None:
+    facts = registered().get(step.kind)
+    if facts is None:
         raise ModelError(
             f"there is no C code for {step.name}: replace the operator, compute it outside the network, or use the "
             "runtime tflm"
         )
     types = {tensor.dtype.name for tensor in (*step.activations, *step.outputs)}
-    if not types <= found.types or (len(types) > 1 and not found.casts):
+    if not types <= facts.types or (len(types) > 1 and not facts.casts):
         raise ModelError(
             f"there is no C code for {step.name} on {' and '.join(sorted(types))}, expected "
-            f"{' or '.join(sorted(found.types))}: quantize the model with an operator that has an int8 kernel, or "
+            f"{' or '.join(sorted(facts.types))}: quantize the model with an operator that has an int8 kernel, or "
             "use the runtime tflm"
         )
-    return found
+    return facts

@@ -74,8 +74,8 @@ def _reduced(draw: Draw, shape: list[int]) -> tuple[list[int], list[int], bool]:
     if draw.one_of(True, False, False):
         axes = [1, 2]
     keeps = draw.one_of(True, False)
-    kept = [1 if axis in axes else size for axis, size in enumerate(shape)]
-    return axes, kept if keeps else [size for axis, size in enumerate(kept) if axis not in axes], keeps
+    whole = [1 if axis in axes else size for axis, size in enumerate(shape)]
+    return axes, whole if keeps else [size for axis, size in enumerate(whole) if axis not in axes], keeps
 
 
 def reduction(kind: str) -> Callable[[Draw], bytes]:

@@ -26,7 +26,7 @@ def network(seed: int, steps: int, kinds: Sequence[str] = _KINDS) -> Int8Network
     """Return a random network of ``steps`` steps, whose tensors have several readers."""
     rng = np.random.default_rng(seed)
     source = tensor(0, int(rng.integers(1, 40)))
-    tensors, made = [source], []
+    tensors, chain = [source], []
     for index in range(steps):
         kind = str(rng.choice(kinds))
         first = tensors[-1] if rng.random() < 0.6 else tensors[int(rng.integers(len(tensors)))]
@@ -44,6 +44,6 @@ def network(seed: int, steps: int, kinds: Sequence[str] = _KINDS) -> Int8Network
             size = int(rng.integers(1, first.bytes - begin + 1))
             inputs = first, _constant(1000 + index, begin), _constant(2000 + index, size)
         tensors.append(tensor(index + 1, size))
-        made.append(Step(index, kind, inputs, (tensors[-1],), options))
-    ends = [one for one in tensors[1:] if not any(one in step.inputs for step in made)]
-    return Int8Network((source,), tuple(ends), tuple(made))
+        chain.append(Step(index, kind, inputs, (tensors[-1],), options))
+    ends = [one for one in tensors[1:] if not any(one in step.inputs for step in chain)]
+    return Int8Network((source,), tuple(ends), tuple(chain))

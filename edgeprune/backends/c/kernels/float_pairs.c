@@ -6,15 +6,15 @@ void ep_add_floats(const ep_float_pairs *layer, const float *first, const float 
   EP_FOR_PAIRS(float, *out++ = ep_clamp_float(x + y, layer->low, layer->high))
 }
 
-void ep_subtract_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out) {
+void ep_sub_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out) {
   EP_FOR_PAIRS(float, *out++ = ep_clamp_float(x - y, layer->low, layer->high))
 }
 
-void ep_multiply_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out) {
+void ep_mul_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out) {
   EP_FOR_PAIRS(float, *out++ = ep_clamp_float(x * y, layer->low, layer->high))
 }
 
-void ep_divide_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out) {
+void ep_div_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out) {
   EP_FOR_PAIRS(float, *out++ = ep_clamp_float(x / y, layer->low, layer->high))
 }
 
@@ -26,6 +26,6 @@ void ep_minimum_floats(const ep_float_pairs *layer, const float *first, const fl
   EP_FOR_PAIRS(float, *out++ = x < y ? x : y)
 }
 
-void ep_parametric_relu_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out) {
+void ep_prelu_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out) {
   EP_FOR_PAIRS(float, *out++ = x >= 0.0f ? x : x * y)
 }

@@ -5,9 +5,9 @@ typedef struct {
 } ep_float_pairs;
 
 void ep_add_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
-void ep_subtract_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
-void ep_multiply_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
-void ep_divide_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
+void ep_sub_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
+void ep_mul_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
+void ep_div_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
 void ep_maximum_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
 void ep_minimum_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
-void ep_parametric_relu_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);
+void ep_prelu_floats(const ep_float_pairs *layer, const float *first, const float *second, float *out);

@@ -115,9 +115,9 @@ def interleaved(weights: Array) -> Array:
     pairs = padded.reshape(groups, -1, 2, runs, size).swapaxes(2, 3)  # (groups, pairs, runs, 2, size)
     whole = size - size % _WORD
     words = pairs[..., :whole].reshape(*pairs.shape[:4], -1, _WORD).swapaxes(3, 4)
-    rest = pairs[..., whole:].swapaxes(3, 4)
+    remainder = pairs[..., whole:].swapaxes(3, 4)
     shape = *pairs.shape[:3], -1
-    return np.concatenate([words.reshape(shape), rest.reshape(shape)], -1).reshape(-1)
+    return np.concatenate([words.reshape(shape), remainder.reshape(shape)], -1).reshape(-1)
 
 
 def _bias(layer: Layer, channels: int, index: int = 2) -> Array:

@@ -58,8 +58,8 @@ def _slice_box(step: Step) -> tuple[int, list[int]]:
     source = step.input(0)
     begins, strides = (_slice if step.kind == "SLICE" else _strided_slice)(step)
     steps = steps_of(source.shape)
-    kept = [axis for axis in range(len(source.shape)) if not _is_shrunk(step, axis)]
-    return int(np.dot(begins, steps)), [steps[axis] * strides[axis] for axis in kept]
+    axes = [axis for axis in range(len(source.shape)) if not _is_shrunk(step, axis)]
+    return int(np.dot(begins, steps)), [steps[axis] * strides[axis] for axis in axes]
 
 
 @operator("PAD", "PADV2", types=ANY)

@@ -8,10 +8,6 @@ from edgeprune.backends.c.layer import FLOAT, INT8, Layer, operator
 from edgeprune.backends.c.quantized_outputs import float_limits, limits
 from edgeprune.errors import ModelError
 
-_FLOAT_FUNCTIONS = {
-    "ADD": "add", "DIV": "divide", "MAXIMUM": "maximum", "MINIMUM": "minimum", "MUL": "multiply",
-    "PRELU": "parametric_relu", "SUB": "subtract",
-}  # fmt: skip
 _MOST_SHIFT = 22
 """Largest shift of the factor of a quotient for which each quotient is scaled down."""
 
@@ -71,7 +67,7 @@ def write_floats(layer: Layer) -> None:
         ("high", high),
     ]
     pointers = [layer.pointer(tensor) for tensor in (first, second, step.output)]
-    layer.call("float_pairs", f"ep_{_FLOAT_FUNCTIONS[step.kind]}_floats", "ep_float_pairs", fields, *pointers)
+    layer.call("float_pairs", f"ep_{step.kind.lower()}_floats", "ep_float_pairs", fields, *pointers)
 
 
 def _write(layer: Layer, function: str, factors: list[tuple[str, str]]) -> None:

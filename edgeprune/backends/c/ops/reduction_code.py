@@ -11,17 +11,13 @@ from edgeprune.backends.c.layer import FLOAT, INT8, Layer, operator
 from edgeprune.errors import ModelError
 
 _RANK = 3
-_FLOAT_FUNCTIONS = {
-    "MEAN": "ep_mean_floats", "REDUCE_MAX": "ep_reduce_max_floats", "REDUCE_MIN": "ep_reduce_min_floats",
-    "SUM": "ep_sum_floats",
-}  # fmt: skip
 
 
 @operator("MEAN", "REDUCE_MAX", "REDUCE_MIN", types=INT8 | FLOAT)
 def reduction(layer: Layer) -> None:
     source = layer.step.input(0)
     if source.dtype.name == "float32":
-        _write(layer, "float_reduction", _FLOAT_FUNCTIONS[layer.step.kind], [])
+        _write(layer, "float_reduction", f"ep_{layer.step.kind.lower()}_floats", [])
     elif layer.step.kind == "MEAN":
         _mean(layer, source)
     else:
@@ -30,7 +26,7 @@ def reduction(layer: Layer) -> None:
 
 @operator("SUM", types=FLOAT)
 def summation(layer: Layer) -> None:
-    _write(layer, "float_reduction", _FLOAT_FUNCTIONS["SUM"], [])
+    _write(layer, "float_reduction", "ep_sum_floats", [])
 
 
 def _mean(layer: Layer, source: Tensor) -> None:

@@ -70,5 +70,5 @@ def _exp_of_fraction(values: Ints) -> Ints:
     x = values + (1 << 28)
     x2 = doubling_high(x, x)
     x3, x4 = doubling_high(x2, x), doubling_high(x2, x2)
-    rest = divide_by_power(doubling_high(divide_by_power(x4, 2) + x3, third) + x2, 1)
-    return exp_of_center + doubling_high(exp_of_center, x + rest)
+    higher = divide_by_power(doubling_high(divide_by_power(x4, 2) + x3, third) + x2, 1)
+    return exp_of_center + doubling_high(exp_of_center, x + higher)
