@@ -107,7 +107,7 @@ def make(seed: int, layers: int) -> tuple[RandomNetwork, tuple[Tensor, ...]]:
     draw = RandomDraw(seed)
     builds = [build for op, group in sorted(examples().items()) if op not in _WITHOUT_GRADIENT for build in group]
     x = torch.randn(2, 3, 6, 6)
-    values, made = [x], []
+    values, chain = [x], []
     for _ in range(layers):
         layer = _join(draw, values) if draw.one_of(True, False, False) else _single(draw, values, draw.one_of(*builds))
         if layer is None:
@@ -121,12 +121,12 @@ def make(seed: int, layers: int) -> tuple[RandomNetwork, tuple[Tensor, ...]]:
             continue
         if not _usable(value):
             continue
-        made.append(layer)
+        chain.append(layer)
         values.append(value)
-    read = {source for layer in made for source in layer.sources}
+    read = {source for layer in chain for source in layer.sources}
     unread = [index for index in range(len(values)) if index not in read]
     head = nn.Linear(sum(values[index].shape[1] for index in unread), 4)
-    network = RandomNetwork(made, head, unread)
+    network = RandomNetwork(chain, head, unread)
     for tensor in (*network.parameters(), *network.buffers()):
         if tensor.is_floating_point():
             tensor.data += 0.1 * torch.rand_like(tensor)

@@ -76,8 +76,8 @@ def test_states_shrink_with_the_hidden_units(name: str, tmp_path: Path) -> None:
     assert all(shape[-1] < _HIDDEN for shape in pruned.states.values())
 
     shapes = iter(pruned.states.values())
-    first, *rest = example
-    small = (first, *torch.utils._pytree.tree_map(lambda _: torch.randn(next(shapes)), tuple(rest)))
+    first, *initial = example
+    small = (first, *torch.utils._pytree.tree_map(lambda _: torch.randn(next(shapes)), tuple(initial)))
     y, state = pruned.model(*small)
     leaves = torch.utils._pytree.tree_leaves
     assert [s.shape for s in leaves(state)] == [s.shape for s in leaves(small[1:])]  # goes in again as it came out
