@@ -93,9 +93,17 @@ def export(
         ModelError: The network fails on the example, has an operator that neither exporter supports in ``opset``, works
             only for one batch size although ``dynamic_batch`` is set, or needs more than 2 GB.
     """
+    original = model
     model, example = as_float32(model, example)
     with eval_mode(model), torch.no_grad(), without_autocast():
-        flat = FlatNetwork(model, example)
+        try:
+            flat = FlatNetwork(model, example)
+        except ModelError as problem:
+            if model is original:
+                raise
+            raise ModelError(
+                f"{problem}. The network was converted to float32: remove conversions such as .double() from forward"
+            ) from problem
         request = ExportRequest(flat, opset=opset, dynamic_batch=dynamic_batch)
         proto, exporter = _first_that_works(request, simplify=simplify)
     content = _finished(proto, metadata or {})

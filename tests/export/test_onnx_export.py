@@ -263,6 +263,19 @@ class ConstantQueries(nn.Module):
         return self.layer(x) + attended.mean(0)
 
 
+class DoubleInTheMiddle(nn.Sequential):
+    """A layer in float64, which the forward converts to."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self[0](x.double())
+        return y.float()
+
+
+def test_forward_that_converts_to_double_is_refused_with_the_cause(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"float32.*\.double\(\)"):
+        export(DoubleInTheMiddle(nn.Linear(4, 3).double()), (torch.randn(1, 4),), tmp_path / "m.onnx")
+
+
 def test_parts_without_inputs_print_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     x, network = torch.randn(1, 8), ConstantQueries().eval()
     written = export(network, (x,), tmp_path / "m.onnx")
