@@ -43,8 +43,16 @@ def copy_box(layer: Layer, source: Box, output: Box, sizes: Sequence[int]) -> No
     """Add a copy of a box of ``sizes``. Dimensions that are contiguous on both sides become one piece.
 
     Raises:
-        ModelError: The box has more dimensions than the kernel.
+        ModelError: The box has more dimensions than the kernel, or is not inside both tensors.
     """
+    for box in (source, output):
+        ends = [(size - 1) * step for size, step in zip(sizes, box.steps, strict=True)]
+        least, most = (box.start + sum(end for end in ends if (end > 0) == high) for high in (False, True))
+        if least < 0 or most >= box.tensor.elements:
+            raise ModelError(
+                f"{layer.step.name} moves elements beyond '{box.tensor.name}' {box.tensor.shape}: "
+                "convert the model again"
+            )
     each = source.tensor.dtype.itemsize
     dims = [dim for dim in zip(sizes, source.steps, output.steps, strict=True) if dim[0] != 1]
     merged: list[tuple[int, int, int]] = []

@@ -12,6 +12,7 @@ from edgeprune.backends.c.fused_padding import with_fused_padding
 from edgeprune.backends.c.int8_network import Int8Network, Tensor, read_network
 from edgeprune.backends.c.layer import Layer, Place, operator_of
 from edgeprune.backends.c.memory_planner import MemoryPlan, plan_memory
+from edgeprune.backends.litert.litert_session import LiteRTSession
 from edgeprune.errors import ModelError
 
 _KERNELS = Path(__file__).parent / "kernels"
@@ -99,7 +100,7 @@ def generate(path: Path, name: str = "model") -> GeneratedCode:
             tensor or operator.
     """
     network = with_fused_padding(with_tables(read_network(path)))
-    _check_ports(network, path)
+    _check(network, path)
     plan = plan_memory(network)
     function = identifier(name)
     layers = _layers(network, plan, function)
@@ -132,13 +133,17 @@ def _layer_summary(layer: Layer) -> LayerSummary:
     )
 
 
-def _check_ports(network: Int8Network, path: Path) -> None:
+def _check(network: Int8Network, path: Path) -> None:
+    """Check inputs, outputs and operators, and then, with LiteRT, that all shapes fit each other."""
     for tensor in (*network.inputs, *network.outputs):
         if tensor.dtype.name != "int8":
             raise ModelError(
                 f"{path}: '{tensor.name}' is {tensor.dtype}, but inputs and outputs of C code must be int8: "
                 "quantize them"
             )
+    for step in network.steps:
+        operator_of(step)
+    LiteRTSession(path, kernels="optimized")  # generated code believes the shapes of the file
 
 
 def _layers(network: Int8Network, plan: MemoryPlan, function: str) -> list[Layer]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import permutations
 
+import numpy as np
 import pytest
 
 from edgeprune.backends.c.int8_network import Int8Network, Step, Tensor
 from edgeprune.backends.c.layer import operator_of
 from edgeprune.backends.c.memory_planner import MemoryPlan, plan_memory
-from tests.backends.c.random_networks import network
+from tests.backends.c.random_networks import network, tensor
 
 _MOST_BUFFERS = 7
 _WITHOUT_PARTS = ("MAX_POOL_2D", "SOFTMAX", "RESHAPE", "ADD")
@@ -119,6 +120,23 @@ def _first_fit(order: Sequence[Buffer]) -> int:
             at = max(at, end)
         placed.append((at, at + size, first, last))
     return max((end for _, end, _, _ in placed), default=0)
+
+
+def test_operands_in_one_buffer_are_not_overwritten() -> None:
+    """A sum of two overlapping slices of one tensor must not be computed in place."""
+    x, whole, first, second, total, y = (tensor(index, size) for index, size in enumerate((8, 8, 6, 6, 6, 8)))
+    numbers = [Tensor(10 + value, "c", (1,), np.dtype("int32"), (), 0, np.int32([value])) for value in (0, 2, 6)]
+    steps = (
+        Step(0, "MAX_POOL_2D", (x,), (whole,), None),
+        Step(1, "SLICE", (whole, numbers[0], numbers[2]), (first,), None),
+        Step(2, "SLICE", (whole, numbers[1], numbers[2]), (second,), None),
+        Step(3, "ADD", (first, second), (total,), None),
+        Step(4, "MAX_POOL_2D", (total,), (y,), None),
+    )
+    net = Int8Network((x,), (y,), steps)
+    plan = plan_memory(net)
+    _check_values(net, plan)
+    assert plan.arena_bytes == 16
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -12,7 +12,7 @@ from edgeprune.backends.c.code_files import generate
 from edgeprune.errors import ModelError
 from edgeprune.tflite.tflite_file import pack
 from edgeprune.tflite.tflite_schema import schema
-from tests.tflite.tflite_files import FLOAT, File
+from tests.tflite.tflite_files import FLOAT, INT32, File
 
 _INT16 = schema.TensorType.INT16
 
@@ -85,6 +85,22 @@ def _activation() -> schema.ModelT:
     return file.model([x], [y])
 
 
+def _index_beyond_the_input() -> schema.ModelT:
+    file = File()
+    x, y = file.tensor("x", (1, 4)), file.tensor("y", (1, 2))
+    indices = file.tensor("indices", (2,), INT32, np.int32([0, 4]))
+    file.op("GATHER", (x, indices), (y,), schema.GatherOptionsT(axis=1))
+    return file.model([x], [y])
+
+
+def _wrong_shape() -> schema.ModelT:
+    file = File()
+    x, y = file.tensor("x", (1, 4)), file.tensor("y", (1, 9))
+    places = [file.tensor(name, (2,), INT32, np.int32(value)) for name, value in (("b", [0, 1]), ("s", [1, 2]))]
+    file.op("SLICE", (x, *places), (y,), schema.SliceOptionsT())
+    return file.model([x], [y])
+
+
 _FILES: list[tuple[Callable[[], schema.ModelT], list[str]]] = [
     (_float_ports, ["'x'", "float32"]),
     (_int16, ["'x'", "int8"]),
@@ -92,9 +108,11 @@ _FILES: list[tuple[Callable[[], schema.ModelT], list[str]]] = [
     (_custom, ["CUSTOM 'y'"]),
     (_without_code, ["L2_NORMALIZATION 'y'"]),
     (_unknown_size, ["'x'", "(0, 4)"]),
-    (_two_scales_in_a_concatenation, ["CONCATENATION 'y'", "scales"]),
-    (_softmax_scale, ["SOFTMAX 'y'", "1/256"]),
-    (_activation, ["FULLY_CONNECTED 'y'", "activation"]),
+    (_two_scales_in_a_concatenation, ["CONCATENATION", "scale"]),
+    (_softmax_scale, ["SOFTMAX", "-128"]),
+    (_index_beyond_the_input, ["GATHER 'y'", "4"]),
+    (_wrong_shape, ["SLICE", "9"]),
+    (_activation, ["FULLY_CONNECTED"]),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -58,6 +59,11 @@ def _nearest(size: int, new_size: int, options: schema.ResizeNearestNeighborOpti
 
 def _select(layer: Layer, source: Tensor, indices: Sequence[Array]) -> None:
     """Add a copy of the elements with ``indices`` in each dimension. Dimensions that are copied whole become one."""
+    for places, size in zip(indices, source.shape, strict=True):
+        if places.min() < 0 or places.max() >= size:
+            raise ModelError(f"{layer.step.name} has an index beyond {size} elements: convert the model again")
+    if prod(map(len, indices)) != layer.step.output.elements:
+        raise ModelError(f"{layer.step.name} must have {prod(map(len, indices))} elements: convert the model again")
     each = source.dtype.itemsize
     dims = [
         (chosen * step, size) for chosen, step, size in zip(indices, steps_of(source.shape), source.shape, strict=True)
