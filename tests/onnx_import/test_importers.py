@@ -24,7 +24,7 @@ from tests.onnx_import.examples import examples
 _TOLERANCE = 1e-4
 _ALL = {op: [*lowered().get(op, ()), *examples().get(op, ())] for op in {*lowered(), *examples()}}
 _CASES = [
-    pytest.param(op, build, id=f"{op}-{index}")
+    pytest.param(op, build, id=f"{op}-{index}", marks=[pytest.mark.long] if index else [])
     for op, builds in sorted(_ALL.items())
     for index, build in enumerate(builds)
 ]

@@ -75,7 +75,9 @@ def _check_pruning(network: nn.Module, example: tuple[Tensor, ...], folder: Path
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("exporter", _EXPORTERS)
+@pytest.mark.parametrize(
+    "exporter", [_EXPORTERS[0], *(pytest.param(exporter, marks=pytest.mark.long) for exporter in _EXPORTERS[1:])]
+)
 @pytest.mark.parametrize("name", collection.cases())
 def test_network_is_imported(name: str, exporter: str, tmp_path: Path) -> None:
     if exporter in [f"tracing-{opset}" for opset in _NOT_TRACED.get(name, ())]:

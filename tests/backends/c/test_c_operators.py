@@ -39,7 +39,7 @@ def test_operator_without_exact_code_is_refused(op: str, tmp_path: Path) -> None
         generate(result.path)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 4))])
 @pytest.mark.parametrize("op", FILES)
 def test_random_attributes(op: str, seed: int, tmp_path: Path) -> None:
     path = tmp_path / "one.tflite"
