@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
@@ -14,8 +13,8 @@ from edgeprune.backends.litert.litert_session import LiteRTSession
 from edgeprune.tflite.conversion import convert
 from edgeprune.tflite.conversion.ops import registered
 from tests.conformance.examples.base import Draw
-from tests.conformance.lowerings import Build, Example, examples
-from tests.conformance.lowerings.base import Maker
+from tests.conformance.lowerings import Build, examples
+from tests.conformance.lowerings.base import Maker, reference
 from tests.example_count import example_count
 
 _TOLERANCE = 1e-5
@@ -44,19 +43,8 @@ def test_lowering(op: str, build: Build, data: st.DataObject, seed: int, path: P
     assert op in {node.op_type for node in example.model.graph.node}
     converted = convert(example.model, path)
     got = LiteRTSession(converted.path).run([example.feed[port.name] for port in converted.inputs])
-    for expected, value in zip(_reference(example), got, strict=True):
+    for expected, value in zip(reference(example), got, strict=True):
         assert value.shape == expected.shape
         assert value.dtype == expected.dtype
         error = np.abs(value.astype(np.float64) - expected).max(initial=0.0)
         assert error <= _TOLERANCE * np.abs(expected).max(initial=1e-3), f"off by {error}"
-
-
-def _reference(example: Example) -> list[np.ndarray]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        example.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, dict(example.feed))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given
@@ -17,7 +16,7 @@ from edgeprune.onnx_import.import_network import import_file
 from edgeprune.onnx_import.operators import registered
 from tests.conformance.examples.base import Draw
 from tests.conformance.lowerings import examples as lowered
-from tests.conformance.lowerings.base import Build, Example, Maker
+from tests.conformance.lowerings.base import Build, Maker, reference
 from tests.example_count import example_count
 from tests.onnx_import.examples import examples
 
@@ -53,20 +52,9 @@ def test_importer(
     network = import_file(path)
     with torch.no_grad():
         actual = tensors(network(*(torch.from_numpy(value.copy()) for value in example.feed.values())))
-    for expected, value in zip(_reference(example), actual, strict=True):
+    for expected, value in zip(reference(example), actual, strict=True):
         assert value.shape == expected.shape
         assert value.numpy().dtype == expected.dtype
         np.testing.assert_allclose(
             value.numpy().astype(np.float64), expected, rtol=0, atol=_TOLERANCE * np.abs(expected).max(initial=1e-3)
         )
-
-
-def _reference(example: Example) -> list[np.ndarray]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        example.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, dict(example.feed))

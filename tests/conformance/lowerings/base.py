@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
@@ -106,21 +107,41 @@ def assemble(
 
 
 Build = Callable[[Maker], Example]
-_examples: dict[str, list[Build]] = {}
 
 
-def example(*ops: str) -> Callable[[Callable[..., Example]], Callable[..., Example]]:
-    """Decorator: the function makes an example of the operator; of several, it is also given the name of one."""
+class ExampleRegistry:
+    """Examples by operator."""
 
-    def add(build: Callable[..., Example]) -> Callable[..., Example]:
-        for op in ops:
-            of_one: Build = build if len(ops) == 1 else lambda make, op=op: build(make, op)
-            _examples.setdefault(op, []).append(of_one)
-        return build
+    def __init__(self) -> None:
+        self._builds: dict[str, list[Build]] = {}
 
-    return add
+    def example(self, *ops: str) -> Callable[[Callable[..., Example]], Callable[..., Example]]:
+        """Decorator: the function makes an example of the operator; of several, it is also given the name of one."""
+
+        def add(build: Callable[..., Example]) -> Callable[..., Example]:
+            for op in ops:
+                of_one: Build = build if len(ops) == 1 else lambda make, op=op: build(make, op)
+                self._builds.setdefault(op, []).append(of_one)
+            return build
+
+        return add
+
+    def examples(self) -> Mapping[str, Sequence[Build]]:
+        """All examples by operator."""
+        return dict(self._builds)
 
 
-def examples() -> Mapping[str, Sequence[Build]]:
-    """All examples by operator."""
-    return dict(_examples)
+_REGISTRY = ExampleRegistry()
+example, examples = _REGISTRY.example, _REGISTRY.examples
+
+
+def reference(example: Example) -> list[Array]:
+    """What ONNX Runtime computes without optimizations."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        example.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, dict(example.feed))
