@@ -92,7 +92,7 @@ def test_states_shrink_with_the_hidden_units(name: str, tmp_path: Path) -> None:
 
 
 class StateOut(nn.Module):
-    """Takes no state, but returns one: its size is part of the interface, as nothing else tells it."""
+    """Takes no state, but returns one: its size is part of the interface."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -190,7 +190,7 @@ def _tensor(model: schema.ModelT, graph: schema.SubGraphT, index: int, path: Pat
     dtype = TYPES.get(stored.type)
     if dtype is None:
         raise ModelError(
-            f"{path}: tensor '{name}' has a type for which there is no C code, expected int8, int32 or float32: "
+            f"{path}: tensor '{name}' has a type that C code does not support, expected int8, int32 or float32: "
             "quantize the float model to int8"
         )
     shape = () if stored.shape is None else tuple(int(size) for size in stored.shape)

@@ -66,11 +66,6 @@ class Layer:
         pointer = self.places[tensor].pointer
         return f"{cast}({pointer})" if cast else pointer
 
-    def sample_pointer(self, tensor: Tensor, sample: int) -> str:
-        """Return the C expression of the first element of a sample."""
-        pointer = self.pointer(tensor)
-        return pointer if sample == 0 else f"{pointer} + {sample * (tensor.elements // tensor.shape[0])}"
-
     def bytes_pointer(self, tensor: Tensor) -> str:
         """Return the address of a tensor of any type, as a pointer to bytes."""
         if tensor.dtype.name == "int8":
@@ -83,10 +78,28 @@ class Layer:
 
     def call(self, kernel: str, function: str, kind: str, fields: list[tuple[str, str]], *arguments: str) -> None:
         """Add a call of ``function`` with a struct of the type ``kind`` and ``arguments``."""
+        name = self._define(kernel, kind, fields)
+        self.statements.append(f"{function}(&{name}, {', '.join(arguments)});")
+
+    def call_each_sample(
+        self, kernel: str, function: str, kind: str, fields: list[tuple[str, str]], source: Tensor
+    ) -> None:
+        """Add a call of ``function`` for each sample of ``source`` and of the output, all with one struct."""
+        name = self._define(kernel, kind, fields)
+        output = self.step.output
+        for sample in range(output.shape[0]):
+            pointers = [
+                self.pointer(tensor) + (f" + {sample * (tensor.elements // tensor.shape[0])}" if sample else "")
+                for tensor in (source, output)
+            ]
+            self.statements.append(f"{function}(&{name}, {', '.join(pointers)});")
+
+    def _define(self, kernel: str, kind: str, fields: list[tuple[str, str]]) -> str:
+        """Add a struct of the type ``kind`` for a kernel in the file ``kernel``, and return its name."""
         self.require(kernel)
         name = f"{self.prefix}_layer" + (str(len(self.structures)) if self.structures else "")
         self.structures.append(structure(kind, name, fields))
-        self.statements.append(f"{function}(&{name}, {', '.join(arguments)});")
+        return name
 
 
 Write = Callable[[Layer], None]
@@ -159,18 +172,18 @@ def operator_of(step: Step) -> Operator:
     """Return the operator of ``step``.
 
     Raises:
-        ModelError: There is no C code for it.
+        ModelError: C code cannot be generated for it.
     """
     facts = registered().get(step.kind)
     if facts is None:
         raise ModelError(
-            f"there is no C code for {step.name}: replace the operator, compute it outside the network, or use the "
-            "runtime tflm"
+            f"C code cannot be generated for {step.name}: replace the operator, compute it outside the network, or use "
+            "the runtime tflm"
         )
     types = {tensor.dtype.name for tensor in (*step.activations, *step.outputs)}
     if not types <= facts.types or (len(types) > 1 and not facts.casts):
         raise ModelError(
-            f"there is no C code for {step.name} on {' and '.join(sorted(types))}, expected "
+            f"C code cannot be generated for {step.name} on {' and '.join(sorted(types))}, expected "
             f"{' or '.join(sorted(facts.types))}: quantize the model with an operator that has an int8 kernel, or "
             "use the runtime tflm"
         )

@@ -45,7 +45,7 @@ def plan_memory(network: Int8Network) -> MemoryPlan:
     """Place the activations of ``network``. Those of its inputs and outputs belong to the caller.
 
     Raises:
-        ModelError: There is no C code for an operator.
+        ModelError: C code cannot be generated for an operator.
     """
     plans = [_plan(shared_buffers(network, joins=joins)) for joins in (True, False)]
     return min(plans, key=lambda plan: plan.arena_bytes)

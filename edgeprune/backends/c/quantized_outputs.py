@@ -21,7 +21,7 @@ def limits(activation: int, output: Tensor, where: str) -> tuple[int, int]:
     """Return the smallest and largest output after a fused activation, as integers.
 
     Raises:
-        ModelError: There is no C code for the activation.
+        ModelError: C code cannot be generated for the activation.
     """
     low, high = _range(activation, where)
     return (
@@ -34,7 +34,7 @@ def float_limits(activation: int, where: str) -> tuple[str, str]:
     """Return the literals of the smallest and largest float after a fused activation.
 
     Raises:
-        ModelError: There is no C code for the activation.
+        ModelError: C code cannot be generated for the activation.
     """
     largest = float(np.finfo(np.float32).max)
     low, high = _range(activation, where)

@@ -44,7 +44,7 @@ def shared_buffers(network: Int8Network, *, joins: bool) -> list[Buffer]:
         joins: Whether parts lie inside the larger tensor of a concatenation or a split.
 
     Raises:
-        ModelError: There is no C code for an operator.
+        ModelError: C code cannot be generated for an operator.
     """
     buffers = _Buffers(network)
     for step in network.steps:

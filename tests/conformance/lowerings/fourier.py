@@ -23,7 +23,7 @@ def fourier_transform(make: Maker) -> Example:
 
 @example("DFT")
 def inverse_transform_to_real_numbers(make: Maker) -> Example:
-    """Of the first half of a symmetric spectrum: with an odd length, the last frequency counts twice."""
+    """The inverse of one half of a symmetric spectrum: with an odd length, the last frequency counts twice."""
     draw, opset = make.draw, make.draw.one_of(17, 20)
     x = make.values(draw.size(2, 4), draw.size(2, 5), 2)
     half = x.shape[1]

@@ -35,9 +35,7 @@ def convolution(layer: Layer) -> None:
         ("groups", str(groups)),
     ]
     layer.macs = output.elements * rows * columns * depth
-    for sample in range(output.shape[0]):
-        pointers = layer.sample_pointer(source, sample), layer.sample_pointer(output, sample)
-        layer.call("convolution", "ep_convolve", "ep_convolution", fields, *pointers)
+    layer.call_each_sample("convolution", "ep_convolve", "ep_convolution", fields, source)
 
 
 @operator("DEPTHWISE_CONV_2D")
@@ -53,9 +51,7 @@ def depthwise(layer: Layer) -> None:
         ("in_offset", str(-source.zero_point)),
     ]
     layer.macs = output.elements * rows * columns
-    for sample in range(output.shape[0]):
-        pointers = layer.sample_pointer(source, sample), layer.sample_pointer(output, sample)
-        layer.call("depthwise", "ep_convolve_depthwise", "ep_depthwise", fields, *pointers)
+    layer.call_each_sample("depthwise", "ep_convolve_depthwise", "ep_depthwise", fields, source)
 
 
 @operator("FULLY_CONNECTED")
@@ -94,9 +90,9 @@ def transposed_convolution(layer: Layer) -> None:
         ("in_offset", str(-source.zero_point)),
     ]
     layer.macs = source.elements * rows * columns * channels
-    for sample in range(output.shape[0]):
-        pointers = layer.sample_pointer(source, sample), layer.sample_pointer(output, sample)
-        layer.call("transposed_convolution", "ep_convolve_transposed", "ep_transposed_convolution", fields, *pointers)
+    layer.call_each_sample(
+        "transposed_convolution", "ep_convolve_transposed", "ep_transposed_convolution", fields, source
+    )
 
 
 def interleaved(weights: Array) -> Array:

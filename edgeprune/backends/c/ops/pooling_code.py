@@ -18,8 +18,4 @@ def pooling(layer: Layer) -> None:
         ("high", str(high)),
     ]
     function = "ep_pool_average" if step.kind == "AVERAGE_POOL_2D" else "ep_pool_max"
-    for sample in range(output.shape[0]):
-        at = [
-            f"{layer.pointer(tensor)} + {sample * (tensor.elements // tensor.shape[0])}" for tensor in (source, output)
-        ]
-        layer.call("pooling", function, "ep_pooling", fields, *at)
+    layer.call_each_sample("pooling", function, "ep_pooling", fields, source)

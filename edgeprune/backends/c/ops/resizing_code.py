@@ -25,9 +25,7 @@ def interpolation(layer: Layer) -> None:
         ("out_columns", str(output.shape[2])),
         ("channels", str(channels)),
     ]
-    for sample in range(output.shape[0]):
-        pointers = layer.sample_pointer(source, sample), layer.sample_pointer(output, sample)
-        layer.call("resizing", "ep_interpolate", "ep_resizing", fields, *pointers)
+    layer.call_each_sample("resizing", "ep_interpolate", "ep_resizing", fields, source)
 
 
 def _between(size: int, new_size: int, step: int, options: schema.ResizeBilinearOptionsT) -> Array:
