@@ -121,10 +121,11 @@ class Coupling:
         They decide how the channels of another operand are split: those of masks (sources, channels) for features
         (channels,), as in the separation of sources, are the inner factor.
         """
+        produced = torch.cat([torch.zeros(0, dtype=torch.long), *self.produced])
         return [
             track.dims[0]
             for track in labels.tracks
-            if len(track.dims) == 1 and any(bool(torch.isin(track.ids, produced).any()) for produced in self.produced)
+            if len(track.dims) == 1 and bool(torch.isin(track.ids, produced).any())
         ]
 
     def freeze(self, ids: Tensor | None, reason: str) -> None:

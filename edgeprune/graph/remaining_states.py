@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, fx
@@ -19,7 +20,7 @@ def remaining_inputs(units: Units, removed: Tensor) -> Arguments:
     """Return the example inputs without the units in the mask ``removed``."""
     program = units.coordinates.program
     leaves, structure = pytree.tree_flatten((program.args, dict(program.kwargs)))
-    remaining = [_remaining(units, removed, node, leaf) for node, leaf in zip(_inputs(units), leaves, strict=True)]
+    remaining = _remaining(units, removed, _inputs(units), leaves)
     arguments: Arguments = pytree.tree_unflatten(remaining, structure)
     return arguments
 
@@ -27,9 +28,7 @@ def remaining_inputs(units: Units, removed: Tensor) -> Arguments:
 def remaining_outputs(units: Units, removed: Tensor, values: Any) -> list[Tensor]:
     """Return the tensors of ``values``, outputs of the dense network, without the units in the mask ``removed``."""
     nodes = pytree.tree_leaves(units.coordinates.program.graph.output_node().args[0])
-    remaining = [
-        _remaining(units, removed, node, value) for node, value in zip(nodes, pytree.tree_leaves(values), strict=True)
-    ]
+    remaining = _remaining(units, removed, nodes, pytree.tree_leaves(values))
     return [value for value in remaining if isinstance(value, Tensor)]
 
 
@@ -49,8 +48,12 @@ def _inputs(units: Units) -> list[fx.Node]:
     return [node for node in units.coordinates.program.graph.nodes if node.op == "placeholder"]
 
 
-def _remaining(units: Units, removed: Tensor, node: Any, value: Any) -> Any:
-    labels = units.coordinates.labels.get(node)
-    if not isinstance(value, Tensor) or not isinstance(labels, Labels):
-        return value
-    return select(value, keep_masks(labels, units.removed_ids(removed)) or {})
+def _remaining(units: Units, removed: Tensor, nodes: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    """Return the values of nodes, tensors without the indices of the removed units."""
+    removed_ids, remaining = units.removed_ids(removed), []
+    for node, value in zip(nodes, values, strict=True):
+        labels = units.coordinates.labels.get(node)
+        if isinstance(value, Tensor) and isinstance(labels, Labels):
+            value = select(value, keep_masks(labels, removed_ids) or {})  # noqa: PLW2901
+        remaining.append(value)
+    return remaining
