@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from scripts.own_process import run_row  # noqa: E402
 from tests.zoo.networks import FAMILIES, NAMES, make, missing_packages  # noqa: E402
 from tests.zoo.zoo_family import Example  # noqa: E402
 
@@ -51,22 +51,9 @@ def main() -> None:
         if missing := missing_packages(name):
             print(f"{name} is skipped: {', '.join(missing)} is not installed", file=sys.stderr, flush=True)
             continue
-        row = _run([name, "--one", "--exporter", arguments.exporter, *(["--import-only"] * arguments.import_only)])
-        print(f"| {name} | " + " | ".join(str(row.get(column, "-")) for column in columns), row.get("problem", ""), "|",
-              flush=True)  # fmt: skip
-
-
-def _run(argv: list[str]) -> dict[str, Any]:
-    try:
-        done = subprocess.run(
-            [sys.executable, __file__, *argv], capture_output=True, text=True, timeout=LIMIT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"problem": f"not done after {LIMIT_S} s"}
-    if done.returncode:
-        return {"problem": (done.stderr.strip().splitlines() or ["?"])[-1][:200]}
-    row: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return row
+        argv = [name, "--one", "--exporter", arguments.exporter, *(["--import-only"] * arguments.import_only)]
+        row = run_row(__file__, argv, limit_s=LIMIT_S)
+        print(f"| {name} | " + " | ".join(str(row.get(column, "-")) for column in columns) + " |", flush=True)
 
 
 def _result(name: str, exporter: str, *, prunes: bool) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from scripts.own_process import run_row  # noqa: E402
 from tests.zoo.networks import FAMILIES, NAMES, missing_packages  # noqa: E402
 
 LIMIT_S = 600
@@ -105,17 +105,7 @@ def _one(name: str, fraction: float, arguments: argparse.Namespace) -> dict[str,
 
 def _run(name: str, fraction: float, *, fast: bool = False, peer: bool = False) -> dict[str, Any]:
     argv = ["--one", name, "--fraction", str(fraction), *(["--fast"] if fast else []), *(["--peer"] if peer else [])]
-    try:
-        process = subprocess.run(
-            [sys.executable, __file__, *argv], capture_output=True, text=True, timeout=LIMIT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"error": f"not finished after {LIMIT_S} s"}
-    if process.returncode:
-        lines = process.stderr.strip().splitlines()
-        return {"error": lines[-1][:300] if lines else f"exit code {process.returncode}"}
-    values: dict[str, Any] = json.loads(process.stdout.strip().splitlines()[-1])
-    return values
+    return run_row(__file__, argv, limit_s=LIMIT_S)
 
 
 if __name__ == "__main__":
